@@ -1,0 +1,76 @@
+"""The settings themselves: one field, one line of meaning. Imported only by `settings.py`."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from mlflowkit import __version__
+from mlflowkit.errors import BadSetting
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+
+
+class Settings(BaseSettings):
+    """All settings. Each is `MLFLOWKIT_<NAME>` or a key of `[tool.mlflowkit]`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="MLFLOWKIT_", extra="ignore", frozen=True
+    )
+
+    parallelism: int = Field(
+        default_factory=_cores, ge=1, description="Task instances that run at once."
+    )
+    engine_idle: timedelta = Field(
+        timedelta(minutes=15),
+        description="A background engine with no work exits after this.",
+    )
+    kill_grace: timedelta = Field(
+        timedelta(seconds=5),
+        description="Between the interrupt, SIGTERM and SIGKILL of an attempt.",
+    )
+    sqlite_synchronous: str = Field(
+        "NORMAL",
+        pattern="^(NORMAL|FULL)$",
+        description="FULL also survives a power cut without losing the last moments; slower.",
+    )
+    max_map_length: int = Field(
+        100_000,
+        ge=1,
+        description="Most task instances that one mapped task may expand to.",
+    )
+    serve_image: str = Field(
+        f"mlflowkit-serve:{__version__}",
+        description="Container image of the model server.",
+    )
+    namespace: str = Field("default", description="Kubernetes namespace to deploy to.")
+    failpoints: str = Field(
+        "",
+        description="Where to die on purpose, for tests of crash safety: `name[:nth]`.",
+    )
+
+
+def read_settings(pyproject: Path) -> Settings:
+    """Settings from the environment over `[tool.mlflowkit]` of `pyproject`."""
+    table: dict[str, Any] = {}
+    if pyproject.is_file():
+        table = (
+            tomllib.loads(pyproject.read_text()).get("tool", {}).get("mlflowkit", {})
+        )
+    known = {k: v for k, v in table.items() if k in Settings.model_fields}
+    for name in list(known):
+        if f"MLFLOWKIT_{name.upper()}" in os.environ:
+            del known[name]
+    try:
+        return Settings(**known)
+    except ValidationError as exc:
+        first = exc.errors()[0]
+        raise BadSetting(str(first["loc"][0]), str(first["msg"])) from exc

@@ -1,0 +1,303 @@
+"""The engine's side, put together. The one file that names its concrete parts.
+
+`python -m mlflowkit.app --home FOLDER` is the engine in the background;
+`runtime()` is what `dag.run()` and its like reach through the front door.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import msgspec
+
+from mlflowkit.artifacts import serializers
+from mlflowkit.authoring.bundle import make_bundle, spec_json
+from mlflowkit.authoring.dag import DAG
+from mlflowkit.authoring.params import validate_params
+from mlflowkit.core.spec import DagSpec, RunId, TaskId
+from mlflowkit.core.values import StoredValue
+from mlflowkit.engine.client import EngineClient, ensure_engine
+from mlflowkit.engine.commands import CommandServer
+from mlflowkit.engine.process import EngineProcess, decode_request, idle_for
+from mlflowkit.errors import HomeBusy, InternalError, ShapeChanged
+from mlflowkit.executors.local import LocalExecutor
+from mlflowkit.ports import RunRequest, Surroundings
+from mlflowkit.run_handle import RunHandle, RunList
+from mlflowkit.settings import home, settings
+from mlflowkit.surroundings import surroundings
+
+
+def item_of(stored: StoredValue, index: int) -> StoredValue | None:
+    """An item of a list that is small enough to lie in the store; None for others."""
+    if stored.inline is None:
+        return None
+    return serializers.item_slice(stored, index)
+
+
+def make_engine(folder: Path) -> EngineProcess:
+    """The engine of a home, in this process.
+
+    Raises:
+        HomeBusy: another one works in it.
+    """
+    chosen = settings()
+
+    def executor(
+        loop: Any, engine: EngineProcess, place: Path, engine_id: str
+    ) -> LocalExecutor:
+        return LocalExecutor(
+            loop,
+            engine,
+            place,
+            engine_id,
+            parallelism=chosen.parallelism,
+            grace_seconds=chosen.kill_grace.total_seconds(),
+        )
+
+    return EngineProcess(
+        folder,
+        executor,
+        item_of,
+        synchronous=chosen.sqlite_synchronous,
+        failpoints_text=chosen.failpoints,
+    )
+
+
+class Commands:
+    """What clients may ask, put into calls of the engine."""
+
+    def __init__(self, engine: EngineProcess) -> None:
+        self._engine = engine
+        self._doers: dict[str, Callable[..., Any]] = {
+            "ping": lambda: {"engine_id": engine.engine_id},
+            "submit": self._submit,
+            "cancel": lambda run_id: engine.cancel(RunId(run_id)),
+            "retry": self._retry,
+            "resume": self._resume,
+            "stop": engine.stop,
+        }
+
+    def handle(self, command: dict[str, Any], answer: Callable[[Any], None]) -> None:
+        do = command.pop("do", "")
+        if do == "watch":
+            self._engine.watch(
+                RunId(command["run_id"]), lambda state: answer(str(state))
+            )
+        elif do in self._doers:
+            answer(self._doers[do](**command))
+        else:
+            raise InternalError(f"the engine knows no command {do!r}")
+
+    def _submit(self, request: dict[str, Any]) -> dict[str, str]:
+        return {"run_id": self._engine.submit(decode_request(request))}
+
+    def _retry(
+        self, run_id: str, task_ids: list[str], code: dict[str, Any] | None = None
+    ) -> None:
+        newer = None
+        if code is not None:
+            around = msgspec.convert(code["surroundings"], Surroundings)
+            newer = (code["bundle"], msgspec.convert(code["spec_json"], bytes), around)
+        self._engine.retry(RunId(run_id), tuple(TaskId(t) for t in task_ids), newer)
+
+    def _resume(self, run_ids: list[str] | None = None) -> list[str]:
+        chosen = run_ids if run_ids is not None else self._engine.interrupted()
+        for run_id in chosen:
+            self._engine.resume(RunId(run_id))
+        return list(chosen)
+
+
+@contextmanager
+def foreground_engine(folder: Path) -> Iterator[EngineProcess]:
+    """An engine in this process, which others may hand runs to, too.
+
+    Raises:
+        HomeBusy: another one works in the home.
+    """
+    engine = make_engine(folder)
+    server = CommandServer(engine.loop, folder, Commands(engine).handle)
+    try:
+        yield engine
+    finally:
+        server.close()
+        engine.close()
+
+
+def serve_in_background(folder: Path, idle: timedelta) -> None:
+    """The life of the engine that `dag.run()` starts: until it was idle for long."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        with foreground_engine(folder) as engine:
+
+            def stop(_number: int, _frame: FrameType | None) -> None:
+                engine.stop()
+
+            signal.signal(signal.SIGTERM, stop)
+            signal.signal(signal.SIGINT, stop)
+            engine.serve(lambda: idle_for(engine, idle))
+    except HomeBusy:
+        return  # another one was faster
+
+
+# ── requests ────────────────────────────────────────────────────────────────
+
+
+def apply_options(spec: DagSpec, options: Mapping[str, Any]) -> DagSpec:
+    """`retries` and `retry_delay` of `run()`, in place of what each task says."""
+    changes: dict[str, Any] = {}
+    if options.get("retries") is not None:
+        changes["retries"] = int(options["retries"])
+    if options.get("retry_delay") is not None:
+        delay = options["retry_delay"]
+        changes["retry_delay"] = (
+            delay if isinstance(delay, timedelta) else timedelta(seconds=delay)
+        )
+    if not changes:
+        return spec
+    tasks = {
+        name: replace(task, retry=replace(task.retry, **changes))
+        for name, task in spec.tasks.items()
+    }
+    return replace(spec, tasks=tasks)
+
+
+def make_request(
+    dag: DAG, params: Mapping[str, object], options: Mapping[str, Any], folder: Path
+) -> RunRequest:
+    """A DAG and its parameters as plain data; its code is stored as it is now.
+
+    Raises:
+        UserError: something does not fit. Nothing has run.
+    """
+    bundle = make_bundle(dag, folder)
+    spec = apply_options(bundle.spec, options)
+    limit = settings().max_map_length
+    spec = replace(spec, tasks={n: _limited(t, limit) for n, t in spec.tasks.items()})
+    given = validate_params(spec, params)
+    return RunRequest(
+        dag_id=dag.dag_id,
+        spec_json=spec_json(spec),
+        bundle=str(bundle.folder),
+        params_json=json.dumps(given).encode(),
+        surroundings=surroundings(),
+        logical_date=options.get("logical_date"),
+        notes=bundle.notes,
+    )
+
+
+def _limited(task: Any, limit: int) -> Any:
+    if task.expansion is None:
+        return task
+    return replace(task, expansion=replace(task.expansion, limit=limit))
+
+
+# ── front door ──────────────────────────────────────────────────────────────
+
+
+class App:
+    """`ports.Runtime`."""
+
+    def run(
+        self, dag: DAG, params: Mapping[str, object], options: Mapping[str, Any]
+    ) -> RunHandle:
+        """Start a run in the home's engine; wait for it where nobody watches."""
+        folder = home()
+        request = make_request(dag, params, options, folder)
+        with_engine = ensure_engine(folder)
+        answer = with_engine.call("submit", request=msgspec.to_builtins(request))
+        with_engine.close()
+        handle = RunHandle(answer["run_id"], folder, dag)
+        for note in request.notes:
+            print(note)  # noqa: T201 - said to the person who called run()
+        wait = options.get("wait")
+        if wait if wait is not None else not interactive():
+            handle.wait()
+        return handle
+
+    def test(self, dag: DAG, params: Mapping[str, object]) -> Any:
+        from mlflowkit.inline import test_run
+
+        spec = dag.spec()
+        return test_run(dag, spec, validate_params(spec, params))
+
+    def runs(self, dag_id: str | None) -> RunList:
+        return RunList(home(), dag_id)
+
+
+def interactive() -> bool:
+    """Whether a person sits at this process: a notebook in a front end, or a prompt."""
+    import os
+    import sys
+
+    if hasattr(sys, "ps1"):
+        return True
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    if shell is None:
+        return False
+    if getattr(shell, "kernel", None) is None:
+        return True
+    session = os.environ.get("JPY_SESSION_NAME") or os.environ.get("VSCODE_PID")
+    return bool(session or shell.user_ns.get("__vsc_ipynb_file__"))
+
+
+_app = App()
+
+
+def runtime() -> App:
+    return _app
+
+
+def retry_code(
+    dag: DAG, spec: DagSpec, folder: Path
+) -> tuple[dict[str, Any], list[str]]:
+    """The latest code of a DAG, to go on with, and which tasks it changes.
+
+    Raises:
+        ShapeChanged: it has other tasks or arrows than the run.
+    """
+    request = make_request(dag, _params_of_nobody(dag), {}, folder)
+    newer = msgspec.json.decode(request.spec_json, type=DagSpec)
+    shape = {t: (set(s.upstream), s.expansion is None) for t, s in spec.tasks.items()}
+    if shape != {
+        t: (set(s.upstream), s.expansion is None) for t, s in newer.tasks.items()
+    }:
+        raise ShapeChanged(dag.dag_id)
+    changed = [
+        t for t, s in newer.tasks.items() if s.fingerprint != spec.tasks[t].fingerprint
+    ]
+    code = {
+        "bundle": request.bundle,
+        "spec_json": msgspec.to_builtins(request.spec_json),
+        "surroundings": msgspec.to_builtins(request.surroundings),
+    }
+    return code, changed
+
+
+def _params_of_nobody(dag: DAG) -> dict[str, object]:
+    return {p.name: None for p in dag.param_specs if p.required}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="mlflowkit.app")
+    parser.add_argument("--home", required=True, type=Path)
+    given = parser.parse_args()
+    serve_in_background(given.home, settings().engine_idle)
+
+
+__all__ = ["App", "EngineClient", "foreground_engine", "make_request", "runtime"]
+
+if __name__ == "__main__":
+    main()

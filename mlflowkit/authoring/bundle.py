@@ -1,0 +1,228 @@
+"""Bundles: the code of one DAG version, in a folder that is named by what it holds.
+
+    home/bundles/<id>/bundle.json       the spec, and where everything in here comes from
+                      payload.pkl       {task id: packed operator}
+                      sources/<sha256>  files of local modules, cells and notebooks
+
+The id is a hash of sources and captured values, never of pickle bytes: the same code has
+the same id in every process. A bundle is written once, whole, and never changed.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import os
+import pickle
+import platform
+import shutil
+import sys
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import msgspec
+
+import mlflowkit
+from mlflowkit.authoring.dag import DAG
+from mlflowkit.authoring.modules import LocalModules
+from mlflowkit.authoring.notebook import NotebookOperator
+from mlflowkit.authoring.operator import BaseOperator
+from mlflowkit.authoring.python import PythonOperator
+from mlflowkit.authoring.renewed import renewed
+from mlflowkit.authoring.snapshots import notebook_digest
+from mlflowkit.authoring.survey import Survey
+from mlflowkit.authoring.travel import TAKE_APART_ERRORS, packed
+from mlflowkit.core.spec import DagSpec, TaskId
+from mlflowkit.errors import CannotTravel
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """The stored code of a DAG version."""
+
+    id: str
+    folder: Path
+    #: The DAG, each task with its fingerprint.
+    spec: DagSpec
+    #: What a person should know: which tasks run newer code than when the DAG was written.
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Contents:
+    """Everything that goes into a bundle."""
+
+    modules: LocalModules = field(default_factory=LocalModules)
+    tasks: dict[str, BaseOperator] = field(default_factory=dict[str, BaseOperator])
+    fingerprints: dict[str, str] = field(default_factory=dict[str, str])
+    notes: list[str] = field(default_factory=list[str])
+    #: Source texts of cells and scripts, by the file name in their code.
+    sources: dict[str, str] = field(default_factory=dict[str, str])
+    notebooks: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    lines: list[str] = field(default_factory=list[str])
+
+
+def make_bundle(dag: DAG, home: Path) -> Bundle:
+    """Store the code of a DAG as it is now. The same code twice is one folder.
+
+    Raises:
+        CannotTravel, CapturedTooLarge: a task uses something that cannot be sent.
+        GraphError, ParameterError: the DAG does not fit together (any more).
+    """
+    spec = dag.spec()
+    contents = _Contents()
+    for task in dag.tasks:
+        _take_in(contents, task)
+    spec = _with_fingerprints(spec, contents.fingerprints)
+    bundle_id = _id_of(spec, contents)
+    folder = home / "bundles" / bundle_id
+    if not folder.exists():
+        _write(folder, spec, contents)
+    return Bundle(id=bundle_id, folder=folder, spec=spec, notes=tuple(contents.notes))
+
+
+def _take_in(contents: _Contents, task: BaseOperator) -> None:
+    current, note = renewed(task)
+    if note:
+        contents.notes.append(note)
+    survey = Survey(task.task_id, contents.modules, contents.sources)
+    survey.walk(type(current))
+    if isinstance(current, PythonOperator):
+        survey.walk(current.python_callable)
+    for name, value in _state_of(current).items():
+        survey.walk(value, f"its argument {name}")
+    fingerprint = survey.digest()
+    if isinstance(current, NotebookOperator):
+        content = Path(current.path).read_bytes()
+        contents.notebooks[current.path] = content
+        fingerprint = _sha(f"{fingerprint} {notebook_digest(content)}".encode())
+    contents.fingerprints[task.task_id] = fingerprint
+    contents.lines.append(survey.lines.hexdigest())
+    contents.tasks[task.task_id] = current
+
+
+def _state_of(task: BaseOperator) -> dict[str, Any]:
+    """What it was given to do, without what the spec says already."""
+    own = ("retry", "execution_timeout", "isolate", "doc", "owner", "python_callable")
+    state: dict[str, Any] = task.__getstate__()
+    flat = {k: v for k, v in state.items() if k not in own and k[0] != "_"}
+    for name in ("op_kwargs", "parameters", "axes"):
+        flat |= {f"{name}.{k}": v for k, v in dict(flat.pop(name, None) or {}).items()}
+    return flat
+
+
+def _with_fingerprints(spec: DagSpec, found: Mapping[str, str]) -> DagSpec:
+    tasks = {
+        TaskId(name): replace(task, fingerprint=found[name])
+        for name, task in spec.tasks.items()
+    }
+    return replace(spec, tasks=tasks)
+
+
+def _id_of(spec: DagSpec, contents: _Contents) -> str:
+    whole = hashlib.sha256(spec_json(replace(spec, origin="")))
+    for version in (str(FORMAT), platform.python_version(), cloudpickle.__version__):
+        whole.update(version.encode())
+    for name in sorted(contents.modules.found):
+        module = contents.modules.found[name]
+        whole.update(f"{name} {module.path} {module.digest}\n".encode())
+    for line in contents.lines:
+        whole.update(line.encode())
+    return whole.hexdigest()[:32]
+
+
+def spec_json(spec: DagSpec) -> bytes:
+    """The spec as JSON: what `msgspec.json.decode(..., type=DagSpec)` reads."""
+    return msgspec.json.encode(spec)
+
+
+# ── writing ──
+
+
+def _write(folder: Path, spec: DagSpec, contents: _Contents) -> None:
+    payload = {name: _packed(contents, name) for name in contents.tasks}
+    temporary = folder.parent / f".new-{uuid.uuid4().hex}"
+    sources = temporary / "sources"
+    sources.mkdir(parents=True)
+    try:
+        facts = _facts(spec, contents, sources)
+        (temporary / "bundle.json").write_bytes(
+            msgspec.json.format(msgspec.json.encode(facts))
+        )
+        (temporary / "payload.pkl").write_bytes(pickle.dumps(payload))
+        temporary.rename(folder)
+    except FileExistsError:
+        pass  # somebody else stored the same code in the meantime
+    except OSError:
+        if not folder.exists():
+            raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _packed(contents: _Contents, task_id: str) -> bytes:
+    try:
+        return packed(contents.tasks[task_id], contents.modules)
+    except TAKE_APART_ERRORS as exc:
+        kind = type(contents.tasks[task_id]).__name__
+        raise CannotTravel(
+            task_id, "something", f"part of its {kind}", str(exc)
+        ) from exc
+
+
+def _facts(spec: DagSpec, contents: _Contents, sources: Path) -> dict[str, Any]:
+    modules = {
+        module.name: {
+            "path": str(module.path),
+            "sha256": _store(sources, module.source, ".py"),
+            "package": module.package,
+        }
+        for module in contents.modules.found.values()
+    }
+    cells = {
+        name: _store(sources, text.encode(errors="surrogatepass"), ".py")
+        for name, text in contents.sources.items()
+        if text
+    }
+    notebooks: dict[str, str] = {}
+    for path, content in contents.notebooks.items():
+        digest = _sha(content)
+        place = sources / digest / Path(path).name
+        place.parent.mkdir(exist_ok=True)
+        place.write_bytes(content)
+        notebooks[path] = f"sources/{digest}/{place.name}"
+    return {
+        "format": FORMAT,
+        "spec": msgspec.Raw(spec_json(spec)),
+        "modules": modules,
+        "cells": cells,
+        "notebooks": notebooks,
+        "imports": sorted(contents.modules.installed),
+        "origin": spec.origin,
+        "python": platform.python_version(),
+        "executable": sys.executable,
+        "created_by": f"{_user()} with mlflowkit {mlflowkit.__version__}",
+    }
+
+
+def _store(sources: Path, content: bytes, suffix: str) -> str:
+    digest = _sha(content)
+    (sources / f"{digest}{suffix}").write_bytes(content)
+    return digest
+
+
+def _sha(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user without a name, as in some containers
+        return str(os.getuid())

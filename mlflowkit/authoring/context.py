@@ -1,0 +1,59 @@
+"""What the code of a running task may ask for: its context, XComs to push, its folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from mlflowkit.errors import NotInTask
+from mlflowkit.ports import running_task
+
+#: Names that a task function may have as parameters and gets filled in, as in Airflow.
+CONTEXT_NAMES: Final = frozenset(
+    {"conf", "conn", "dag", "dag_run", "data_interval_end", "data_interval_start", "ds"}
+    | {"ds_nodash", "execution_date", "inlets", "logical_date", "macros", "map_index"}
+    | {"outlets", "params", "prev_data_interval_end_success", "prev_ds", "next_ds"}
+    | {
+        "prev_data_interval_start_success",
+        "prev_start_date_success",
+        "reason",
+        "run_id",
+    }
+    | {"start_date", "task", "task_instance", "task_instance_key_str", "templates_dict"}
+    | {"test_mode", "ti", "triggering_asset_events", "try_number", "ts", "ts_nodash"}
+    | {"ts_nodash_with_tz", "var"}
+)
+
+
+def get_current_context() -> Mapping[str, Any]:
+    """The context of the task that this code runs in.
+
+    Raises:
+        NotInTask: no task runs here.
+    """
+    task = running_task()
+    if task is None:
+        raise NotInTask("get_current_context()")
+    return task.context
+
+
+def push(name: str, value: object) -> None:
+    """Give `value` out as XCom `name`: in a task, or in a cell of a notebook task."""
+    task = running_task()
+    if task is not None:
+        task.push(name, value)
+        return
+    from mlflowkit.authoring.runtime import part
+
+    part("mlflowkit.nbrun.inside", "push")(name, value)
+
+
+def task_state_dir() -> Path | None:
+    """The folder of the running task instance, kept over its attempts; None outside a task."""
+    task = running_task()
+    if task is not None:
+        return Path(task.context["ti"].state_dir)
+    given = os.environ.get("MLFLOWKIT_STATE_DIR")
+    return Path(given) if given else None

@@ -1,0 +1,158 @@
+"""PythonOperator: a function as a task. `@task` makes these, too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from inspect import Parameter, Signature, signature
+from typing import Any, cast
+
+from mlflowkit.authoring.context import CONTEXT_NAMES
+from mlflowkit.authoring.operator import BaseOperator
+from mlflowkit.errors import (
+    BadOption,
+    MissingParameter,
+    NotSeveralOutputs,
+    UnknownParameter,
+)
+from mlflowkit.ports import running_task
+
+
+class PythonOperator(BaseOperator):
+    """Calls a function with arguments; parameters named like the context get it filled in.
+
+    Raises:
+        UnknownParameter, MissingParameter: the arguments do not fit the function.
+    """
+
+    def __init__(
+        self,
+        task_id: str,
+        *,
+        python_callable: Callable[..., Any],
+        op_args: Sequence[object] = (),
+        op_kwargs: Mapping[str, object] | None = None,
+        multiple_outputs: bool = False,
+        **options: Any,
+    ) -> None:
+        super().__init__(task_id, **options)
+        self.python_callable: Callable[..., Any] = plain_function(python_callable)
+        if not callable(self.python_callable):
+            raise BadOption(
+                f"task {task_id!r}", "python_callable", "must be a function"
+            )
+        self.op_args: tuple[object, ...] = tuple(op_args)
+        self.op_kwargs: dict[str, object] = dict(op_kwargs or {})
+        self.multiple_outputs = multiple_outputs
+
+    def execute(self, context: Mapping[str, Any]) -> object:
+        kwargs = with_context(
+            self.python_callable, self.op_args, self.op_kwargs, context
+        )
+        value = self.python_callable(*self.op_args, **kwargs)
+        if self.multiple_outputs and value is not None:
+            push_each(self.task_id, value)
+        return value
+
+    def take_mapped(self, mapped: Mapping[str, object]) -> None:
+        self.op_kwargs = {**self.op_kwargs, **mapped}
+
+    def check_arguments(self) -> None:
+        """Raises UnknownParameter or MissingParameter if they do not fit the function."""
+        given = {**self.op_kwargs, **self.axes}
+        check_call(f"task {self.task_id!r}", self.python_callable, self.op_args, given)
+
+    def arguments(self) -> dict[str, object]:
+        own = ("python_callable", "multiple_outputs")
+        return {k: v for k, v in super().arguments().items() if k not in own}
+
+
+def plain_function(function: Any) -> Any:
+    """The function under `@task`, or what was given."""
+    return getattr(function, "function", function) if _is_task(function) else function
+
+
+def _is_task(function: object) -> bool:
+    return getattr(type(function), "is_task_function", False) is True
+
+
+def push_each(task_id: str, value: object) -> None:
+    """Give out each item of a dict as an XCom of its own."""
+    if not isinstance(value, Mapping):
+        raise NotSeveralOutputs(task_id, f"a {type(value).__name__}")
+    outputs = cast("Mapping[object, object]", value)
+    task = running_task()
+    for key, item in outputs.items():
+        if not isinstance(key, str):
+            raise NotSeveralOutputs(task_id, f"a dict with the key {key!r}")
+        if task is not None:
+            task.push(key, item)
+
+
+def signature_of(function: Callable[..., Any]) -> Signature | None:
+    """Its signature, or None where it has none (some built-in functions)."""
+    try:
+        return signature(function)
+    except (TypeError, ValueError):
+        return None
+
+
+def with_context(
+    function: Callable[..., Any],
+    args: Sequence[object],
+    kwargs: Mapping[str, object],
+    context: Mapping[str, Any],
+) -> dict[str, object]:
+    """`kwargs`, and what of the context the function has parameters for."""
+    found = signature_of(function)
+    if found is None:
+        return dict(kwargs)
+    parameters = list(found.parameters.values())
+    taken = {
+        p.name
+        for p in parameters[: len(args)]
+        if p.kind is not Parameter.VAR_POSITIONAL
+    }
+    if any(p.kind is Parameter.VAR_KEYWORD for p in parameters):
+        names = set(context)
+    else:
+        keyword = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+        names = {p.name for p in parameters if p.kind in keyword} & set(context)
+    return {**{k: context[k] for k in names - taken}, **kwargs}
+
+
+def check_call(
+    where: str,
+    function: Callable[..., Any],
+    args: Sequence[object],
+    kwargs: Mapping[str, object],
+    *,
+    some_missing: bool = False,
+) -> None:
+    """Would the function take these arguments, once the context is filled in?
+
+    Raises:
+        UnknownParameter, MissingParameter: it would not.
+    """
+    found = signature_of(function)
+    if found is None:
+        return
+    known = found.parameters
+    named = {n for n, p in known.items() if p.kind is not Parameter.VAR_POSITIONAL}
+    takes_any = any(p.kind is Parameter.VAR_KEYWORD for p in known.values())
+    unknown = set(kwargs) - named
+    if unknown and not takes_any:
+        raise UnknownParameter(where, min(unknown), named)
+    positional = [
+        p.name
+        for p in known.values()
+        if p.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    ]
+    takes_more = any(p.kind is Parameter.VAR_POSITIONAL for p in known.values())
+    if len(args) > len(positional) and not takes_more:
+        raise UnknownParameter(where, f"number {len(positional) + 1}", named)
+    given = {*positional[: len(args)], *kwargs, *CONTEXT_NAMES}
+    for name, parameter in known.items():
+        variadic = parameter.kind in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+        optional = variadic or parameter.default is not Parameter.empty
+        if name not in given and not optional and not some_missing:
+            raise MissingParameter(where, name)

@@ -1,0 +1,67 @@
+"""Functions of a notebook or of `__main__`, looked up again by name when a run starts.
+
+Whoever runs a cell again means the new code, also for a DAG that was written before.
+"""
+
+from __future__ import annotations
+
+import copy
+import sys
+from types import CodeType, FunctionType
+from typing import TYPE_CHECKING
+
+from mlflowkit.authoring.places import look_up
+from mlflowkit.authoring.python import PythonOperator, plain_function
+
+if TYPE_CHECKING:
+    from mlflowkit.authoring.operator import BaseOperator
+
+
+def renewed(task: BaseOperator) -> tuple[BaseOperator, str]:
+    """The task with its function as it is now, and a line that says so if it is another one.
+
+    Raises:
+        UnknownParameter, MissingParameter: the new function does not take the arguments.
+    """
+    if not isinstance(task, PythonOperator):
+        return task, ""
+    old = task.python_callable
+    new = newest(old)
+    if new is old:
+        return task, ""
+    fresh = copy.copy(task)
+    fresh.python_callable = new
+    fresh.check_arguments()
+    if same_code(old, new):
+        return fresh, ""
+    return (
+        fresh,
+        f"task {task.task_id!r}: runs the newer definition of {new.__name__}()",
+    )
+
+
+def newest(function: object) -> FunctionType:
+    """What the function's name means in its session now; itself, if that is no function."""
+    known = isinstance(function, FunctionType) and function.__module__ == "__main__"
+    if not known or "<" in function.__qualname__:
+        return function  # type: ignore[return-value]  # pyright: ignore[reportReturnType]
+    there = plain_function(look_up(sys.modules["__main__"], function.__qualname__))
+    if isinstance(there, FunctionType) and there.__globals__ is function.__globals__:
+        return there
+    return function
+
+
+def same_code(one: FunctionType, other: FunctionType) -> bool:
+    """Do both do the same, wherever they are written?"""
+    return _facts(one.__code__) == _facts(other.__code__) and (
+        repr((one.__defaults__, one.__kwdefaults__))
+        == repr((other.__defaults__, other.__kwdefaults__))
+    )
+
+
+def _facts(code: CodeType) -> tuple[object, ...]:
+    constants = tuple(
+        _facts(c) if isinstance(c, CodeType) else (type(c), repr(c))
+        for c in code.co_consts
+    )
+    return code.co_code, code.co_names, code.co_varnames, constants

@@ -1,0 +1,84 @@
+"""What happened, in the past tense. A run's log is these, in order, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mlflowkit.core.spec import AttemptId, TaskId
+
+
+@dataclass(frozen=True, slots=True)
+class RunOpened:
+    """The run was created and may start."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlacesOffered:
+    """The executor has room."""
+
+    #: Task instances that this run may hand over now.
+    places: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimePassed:
+    """An alarm that the run had asked for is due."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptStarted:
+    attempt: AttemptId
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptSucceeded:
+    attempt: AttemptId
+    #: Items of each XCom that some task expands over, by key.
+    lengths: Mapping[str, int] = field(default_factory=dict[str, int])
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptSkipped:
+    """The task's code said that there was nothing to do."""
+
+    attempt: AttemptId
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFailed:
+    """The code failed, or its process died: a try is spent."""
+
+    attempt: AttemptId
+    #: One line for people. The whole error lies beside the attempt.
+    why: str
+    #: False where another try cannot help (bad input).
+    retryable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptLost:
+    """What ran it is gone, known dead: no try is spent."""
+
+    attempt: AttemptId
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAsked:
+    """A person wants the run to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryAsked:
+    """A person wants what did not succeed to run again."""
+
+    #: Only these and what waits for them; empty: all that did not succeed.
+    task_ids: tuple[TaskId, ...] = ()
+
+
+AttemptEvent = (
+    AttemptStarted | AttemptSucceeded | AttemptSkipped | AttemptFailed | AttemptLost
+)
+Event = RunOpened | PlacesOffered | TimePassed | CancelAsked | RetryAsked | AttemptEvent

@@ -1,0 +1,106 @@
+"""The one brain: events in; a changed run and decisions out.
+
+Rule 1: nothing here reads a clock, a file, a socket, a setting or a random number.
+        Time comes in as an argument.
+Rule 2: nothing here knows which executor, which store or which screen.
+Rule 3: states change only through the tables of `core.states`.
+
+The attempt id is the fence: mail about an attempt that is not the latest of its
+task instance, or not out any more, changes nothing and is no error.
+An event costs O(out-degree of its task), whatever the size of the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import assert_never
+
+from mlflowkit.core.events import (
+    AttemptFailed,
+    AttemptLost,
+    AttemptSkipped,
+    AttemptStarted,
+    AttemptSucceeded,
+    CancelAsked,
+    Event,
+    PlacesOffered,
+    RetryAsked,
+    RunOpened,
+    TimePassed,
+)
+from mlflowkit.core.machine import finish, people, start
+from mlflowkit.core.machine.run import (
+    InstanceRow,
+    NodeRow,
+    Outcome,
+    Run,
+    RunRow,
+    load,
+)
+from mlflowkit.core.machine.step import Step
+from mlflowkit.core.machine.wake import wake
+from mlflowkit.core.states import RunState
+
+__all__ = [
+    "InstanceRow",
+    "NodeRow",
+    "Outcome",
+    "Run",
+    "RunRow",
+    "handle",
+    "load",
+    "replay",
+]
+
+
+def handle(run: Run, event: Event, now: datetime) -> Outcome:
+    """Apply one event to a run.
+
+    Args:
+        run: The run as the last event left it. It is changed in place.
+        event: What happened.
+        now: When we learned of it. Aware, UTC.
+
+    Returns:
+        The rows that changed, and the decisions to carry out once they are saved.
+        Empty for old news.
+
+    Raises:
+        IllegalEvent: the run cannot take this event. Nothing was changed.
+    """
+    step = Step(run, now)
+    if run.ended and not isinstance(event, RetryAsked):
+        return step.outcome
+    match event:
+        case AttemptSucceeded(attempt, lengths):
+            finish.succeeded(step, attempt, lengths)
+        case AttemptStarted(attempt):
+            finish.started(step, attempt)
+        case PlacesOffered(places):
+            start.offer(step, places)
+        case AttemptFailed(attempt, why, retryable):
+            finish.failed(step, attempt, why, retryable)
+        case AttemptSkipped(attempt, why):
+            finish.skipped(step, attempt, why)
+        case AttemptLost(attempt, why):
+            finish.lost(step, attempt, why)
+        case TimePassed():
+            wake(step)
+        case RunOpened():
+            if run.row.state is RunState.QUEUED:
+                start.open_run(step)
+        case CancelAsked():
+            people.cancel(step)
+        case RetryAsked(task_ids):
+            people.retry(step, task_ids)
+        case _:
+            assert_never(event)
+    return step.outcome
+
+
+def replay(run: Run, log: Iterable[tuple[Event, datetime]]) -> Run:
+    """Apply a whole log to a run as it was at its start: what the store must hold, from scratch."""
+    for event, now in log:
+        handle(run, event, now)
+    return run

@@ -1,0 +1,98 @@
+"""One event being applied: the moves that every concern shares. Lives for one `handle`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from mlflowkit.core.decisions import CloseRun, Decision, WakeAt
+from mlflowkit.core.machine.run import InstanceRow, Node, Outcome, Run
+from mlflowkit.core.spec import AttemptId, TaskId
+from mlflowkit.core.states import (
+    ENDED,
+    HOLDS_PLACE,
+    RUN_TRANSITIONS,
+    TRANSITIONS,
+    Cause,
+    TaskState,
+)
+from mlflowkit.errors import IllegalEvent
+
+
+class Step:
+    """A run, the time, and what has changed so far."""
+
+    __slots__ = ("now", "outcome", "run")
+
+    def __init__(self, run: Run, now: datetime) -> None:
+        self.run, self.now = run, now
+        self.outcome = Outcome()
+
+    def decide(self, decision: Decision) -> None:
+        self.outcome.decisions.append(decision)
+
+    def changed(self, instance: InstanceRow) -> None:
+        self.outcome.instances[instance.task_id, instance.map_index] = instance
+
+    def node_changed(self, node: Node) -> None:
+        self.outcome.nodes[node.spec.task_id] = node.row
+
+    def current(self, attempt: AttemptId) -> InstanceRow | None:
+        """The task instance whose latest attempt this is, if it is out; None for old mail."""
+        node = self.run.nodes.get(attempt.task_id)
+        instance = node.instances.get(attempt.map_index) if node else None
+        if instance is None or instance.attempt != attempt.number:
+            return None
+        return instance if instance.state in HOLDS_PLACE else None
+
+    def move(self, instance: InstanceRow, cause: Cause, reason: str = "") -> None:
+        """The one place where a task instance's state changes."""
+        before = instance.state
+        after = TRANSITIONS[before].get(cause)
+        if after is None:
+            raise IllegalEvent(f"task instance {instance.task_id!r}", before, cause)
+        instance.state, instance.reason = after, reason
+        self.run.out += (after in HOLDS_PLACE) - (before in HOLDS_PLACE)
+        if after in ENDED and after is not TaskState.REMOVED:
+            instance.ended_at = self.now
+            self.run.nodes[instance.task_id].counts[after] += 1
+        self.changed(instance)
+
+    def schedule(self, instance: InstanceRow, cause: Cause, reason: str = "") -> None:
+        """Ready to be handed over as soon as there is a place."""
+        instance.alarm = None
+        self.move(instance, cause, reason)
+        self.run.ready.append((instance.task_id, instance.map_index))
+
+    def wake_at(self, instance: InstanceRow, when: datetime) -> None:
+        instance.alarm = when
+        self.run.add_alarm(when, instance)
+        self.decide(WakeAt(when))
+
+    def move_run(self, cause: str) -> None:
+        row = self.run.row
+        after = RUN_TRANSITIONS[row.state].get(cause)
+        if after is None:
+            raise IllegalEvent(f"run {row.run_id!r}", row.state, cause)
+        row.state = after
+        self.outcome.run = row
+
+    def close_if_over(self) -> None:
+        """End the run once every task has."""
+        run = self.run
+        if run.open_nodes or run.ended:
+            return
+        ends: dict[TaskId, TaskState] = {
+            t: run.nodes[t].outcome() for t in run.spec.leaves
+        }
+        bad = [
+            t
+            for t, s in ends.items()
+            if s in (TaskState.FAILED, TaskState.UPSTREAM_FAILED)
+        ]
+        stopped = run.row.cancelled and any(
+            s is not TaskState.SUCCESS for s in ends.values()
+        )
+        self.move_run("failed" if bad or stopped else "succeeded")
+        run.row.ended_at = self.now
+        run.row.reason = "cancelled" if stopped else ""
+        self.decide(CloseRun(run.row.state))

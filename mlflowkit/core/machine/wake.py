@@ -1,0 +1,35 @@
+"""What time does: retries become due, attempts run out of theirs."""
+
+from __future__ import annotations
+
+import heapq
+
+from mlflowkit.core.decisions import Kill
+from mlflowkit.core.machine.run import InstanceRow
+from mlflowkit.core.machine.step import Step
+from mlflowkit.core.states import Cause, TaskState
+
+
+def wake(step: Step) -> None:
+    """Work every alarm that is due. Alarms that were overtaken by events do nothing."""
+    alarms = step.run.alarms
+    while alarms and alarms[0][0] <= step.now:
+        _, task_id, index = heapq.heappop(alarms)
+        instance = step.run.nodes[task_id].instances.get(index)
+        if (
+            instance is not None
+            and instance.alarm is not None
+            and instance.alarm <= step.now
+        ):
+            _due(step, instance)
+
+
+def _due(step: Step, instance: InstanceRow) -> None:
+    if instance.state is TaskState.UP_FOR_RETRY:
+        step.schedule(instance, Cause.RETRY_DUE)
+    elif instance.state is TaskState.RUNNING and not instance.stopping:
+        timeout = step.run.nodes[instance.task_id].spec.execution_timeout
+        instance.alarm = None
+        instance.stopping = f"timed out after {timeout}"
+        step.changed(instance)
+        step.decide(Kill(step.run.attempt_of(instance), instance.stopping))

@@ -1,0 +1,169 @@
+"""What a run looks like: the one picture that a terminal, a widget and a page all draw.
+
+No face works out a state by itself: it prints a `RunView`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from mlflowkit.core.machine import InstanceRow, NodeRow, RunRow
+from mlflowkit.core.spec import UNMAPPED, DagSpec, TaskSpec
+from mlflowkit.core.states import RUN_ENDED, TaskState
+
+#: What a task with several instances shows: the first of these that one of them is in.
+_LOUDEST = (
+    TaskState.RUNNING,
+    TaskState.QUEUED,
+    TaskState.SCHEDULED,
+    TaskState.UP_FOR_RETRY,
+    TaskState.UP_FOR_RESCHEDULE,
+    TaskState.NONE,
+    TaskState.FAILED,
+    TaskState.UPSTREAM_FAILED,
+    TaskState.SUCCESS,
+    TaskState.SKIPPED,
+    TaskState.REMOVED,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceView:
+    """One task instance."""
+
+    map_index: int
+    state: TaskState
+    reason: str
+    #: Number of its latest attempt; 0 before the first.
+    attempt: int
+    failures: int
+    started_at: datetime | None
+    ended_at: datetime | None
+    #: When a retry is due, or a timeout ends it.
+    alarm: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskView:
+    """A task in a run."""
+
+    task_id: str
+    operator: str
+    upstream: tuple[str, ...]
+    mapped: bool
+    #: The loudest state of its instances.
+    state: TaskState
+    #: How many instances are in each state; those that have no row yet count as scheduled.
+    counts: Mapping[TaskState, int]
+    instances: tuple[InstanceView, ...] = field(default=())
+
+    @property
+    def started_at(self) -> datetime | None:
+        return min((i.started_at for i in self.instances if i.started_at), default=None)
+
+    @property
+    def ended_at(self) -> datetime | None:
+        ends = [i.ended_at for i in self.instances if i.ended_at]
+        return max(ends, default=None) if len(ends) == len(self.instances) else None
+
+    @property
+    def reason(self) -> str:
+        """Why it is in its state, where there is a reason."""
+        return next(
+            (i.reason for i in self.instances if i.state is self.state and i.reason), ""
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunView:
+    """A DAG run, as people see it."""
+
+    run_id: str
+    dag_id: str
+    run_type: str
+    state: str
+    reason: str
+    #: It has not ended, and no living engine works on it.
+    interrupted: bool
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    tasks: tuple[TaskView, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ended(self) -> bool:
+        return self.state in RUN_ENDED
+
+    def task(self, task_id: str) -> TaskView:
+        """Raises KeyError if there is no such task."""
+        return next(t for t in self.tasks if t.task_id == task_id)
+
+    def as_states(self) -> dict[str, str]:
+        """`{"load": "success", "fit[0]": "failed"}`: mapped tasks by index."""
+        found: dict[str, str] = {}
+        for task in self.tasks:
+            if not task.mapped:
+                found[task.task_id] = str(task.state)
+            for instance in task.instances if task.mapped else ():
+                index = (
+                    f"[{instance.map_index}]" if instance.map_index != UNMAPPED else ""
+                )
+                found[f"{task.task_id}{index}"] = str(instance.state)
+        return found
+
+
+def task_views(
+    spec: DagSpec,
+    row: RunRow,
+    nodes: Iterable[NodeRow],
+    instances: Iterable[InstanceRow],
+) -> tuple[TaskView, ...]:
+    """The tasks of a run in the order in which they run."""
+    by_task: dict[str, list[InstanceRow]] = {}
+    for instance in instances:
+        if instance.state is not TaskState.REMOVED:
+            by_task.setdefault(instance.task_id, []).append(instance)
+    lengths = {n.task_id: max((n.length or 0) - n.next_index, 0) for n in nodes}
+    left = TaskState.SKIPPED if row.cancelled else TaskState.SCHEDULED
+    return tuple(
+        _task_view(
+            task, by_task.get(task.task_id, []), lengths.get(task.task_id, 0), left
+        )
+        for task in spec.in_order()
+    )
+
+
+def _task_view(
+    task: TaskSpec, rows: list[InstanceRow], unstarted: int, unstarted_state: TaskState
+) -> TaskView:
+    counts = Counter(row.state for row in rows)
+    counts[unstarted_state] += unstarted
+    state = next((s for s in _LOUDEST if counts[s]), TaskState.NONE)
+    return TaskView(
+        task_id=task.task_id,
+        operator=task.operator,
+        upstream=tuple(task.upstream),
+        mapped=task.expansion is not None,
+        state=state,
+        counts={s: n for s, n in counts.items() if n},
+        instances=tuple(
+            _instance_view(r) for r in sorted(rows, key=lambda r: r.map_index)
+        ),
+    )
+
+
+def _instance_view(row: InstanceRow) -> InstanceView:
+    return InstanceView(
+        map_index=row.map_index,
+        state=row.state,
+        reason=row.stopping or row.reason,
+        attempt=row.attempt,
+        failures=row.failures,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        alarm=row.alarm,
+    )

@@ -1,0 +1,144 @@
+"""What clients may ask of the engine: one JSON object a line, over a Unix socket in the home.
+
+    {"do": "submit", …} → {"ok": {"run_id": "train/3"}}        errors: {"error": …, "code": …}
+
+The socket lies in the home, which only its owner may enter. A path too long for a
+socket gets one in a private folder of the system's temporary folder; the file
+`engine.sock.path` in the home says where.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mlflowkit.errors import MlflowkitError
+from mlflowkit.ports import Loop
+
+#: Bytes that a socket's path may have on Linux, the closing zero left out.
+MAX_SOCKET_PATH = 107
+MAX_LINE_BYTES = 64 * 1024 * 1024
+
+#: Takes a command and a function to answer with, now or later.
+Handler = Callable[[dict[str, Any], Callable[[Any], None]], None]
+
+
+def socket_path(home: Path) -> Path:
+    """Where the engine of this home listens, or will."""
+    path = home / "engine.sock"
+    if len(os.fsencode(path)) <= MAX_SOCKET_PATH:
+        return path
+    pointer = home / "engine.sock.path"
+    if pointer.exists():
+        return Path(pointer.read_text())
+    folder = Path(tempfile.mkdtemp(prefix="mlflowkit-"))
+    pointer.write_text(str(folder / "engine.sock"))
+    return folder / "engine.sock"
+
+
+class CommandServer:
+    """Listens, and answers each line with a line."""
+
+    def __init__(self, loop: Loop, home: Path, handle: Handler) -> None:
+        self._loop, self._handle = loop, handle
+        self._path = socket_path(home)
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._path.unlink(missing_ok=True)
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(self._path))
+        os.chmod(self._path, 0o600)
+        self._listener.listen(64)
+        self._listener.setblocking(False)
+        self.clients: set[_Client] = set()
+        loop.add_reader(self._listener.fileno(), self._accept)
+
+    def close(self) -> None:
+        self._loop.remove_reader(self._listener.fileno())
+        self._listener.close()
+        self._path.unlink(missing_ok=True)
+        for client in list(self.clients):
+            client.close()
+
+    def _accept(self) -> None:
+        try:
+            sock, _ = self._listener.accept()
+        except BlockingIOError:
+            return
+        self.clients.add(_Client(self._loop, sock, self._handle, self.clients))
+
+
+class _Client:
+    """One connection."""
+
+    def __init__(
+        self, loop: Loop, sock: socket.socket, handle: Handler, clients: set[_Client]
+    ) -> None:
+        sock.setblocking(False)
+        self._loop, self._sock, self._handle, self._clients = (
+            loop,
+            sock,
+            handle,
+            clients,
+        )
+        self._buffer = bytearray()
+        self._unsent = bytearray()
+        self._open = True
+        loop.add_reader(sock.fileno(), self._read)
+
+    def close(self) -> None:
+        if not self._open:
+            return
+        self._open = False
+        self._clients.discard(self)
+        self._loop.remove_reader(self._sock.fileno())
+        self._loop.remove_writer(self._sock.fileno())
+        self._sock.close()
+
+    def _read(self) -> None:
+        try:
+            data = self._sock.recv(1 << 20)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        self._buffer += data
+        if not data or len(self._buffer) > MAX_LINE_BYTES:
+            self.close()
+            return
+        while (end := self._buffer.find(b"\n")) >= 0:
+            line = bytes(self._buffer[:end])
+            del self._buffer[: end + 1]
+            self._do(line)
+
+    def _do(self, line: bytes) -> None:
+        try:
+            command = msgspec.json.decode(line, type=dict[str, Any])
+            self._handle(command, lambda body: self._answer({"ok": body}))
+        except MlflowkitError as exc:
+            self._answer({"error": str(exc), "code": exc.code})
+        except msgspec.DecodeError as exc:
+            self._answer({"error": f"no command: {exc}", "code": "bad_command"})
+
+    def _answer(self, body: dict[str, Any]) -> None:
+        if self._open:
+            self._unsent += msgspec.json.encode(body) + b"\n"
+            self._write()
+
+    def _write(self) -> None:
+        try:
+            while self._unsent:
+                sent = self._sock.send(self._unsent)
+                del self._unsent[:sent]
+        except BlockingIOError:
+            self._loop.add_writer(self._sock.fileno(), self._write)
+            return
+        except OSError:
+            self.close()
+            return
+        self._loop.remove_writer(self._sock.fileno())

@@ -1,0 +1,147 @@
+"""A run that this engine owns, and the order that goes to an executor for each attempt of it."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+
+from mlflowkit.core.spec import UNMAPPED, AttemptId, Expansion, RunId, XComRef
+from mlflowkit.core.values import StoredValue
+from mlflowkit.ports import LaunchOrder, Surroundings
+from mlflowkit.store.runs import StoredRun
+
+#: Inline XComs of a run that are kept in memory: the next task usually wants them at once.
+REMEMBERED_XCOMS = 256
+#: Reads an XCom from the store: (run_key, task_id, key, map_index).
+Fetch = Callable[[int, str, str, int], StoredValue | None]
+#: Item i of an inline list, without opening it; None when it must be read by the worker.
+Slice = Callable[[StoredValue, int], StoredValue | None]
+
+
+class OwnedRun:
+    """A run in memory, and what launching its attempts needs."""
+
+    def __init__(self, found: StoredRun, home: Path) -> None:
+        self.run_key, self.run, self.bundle = found.run_key, found.run, found.bundle
+        self.surroundings: Surroundings = found.surroundings
+        self.params_json = found.params
+        self.log_seq = found.log_seq
+        self._home = home
+        self._facts = json.dumps(
+            {k: _plain(v) for k, v in found.facts.items()}
+        ).encode()
+        self._xcoms: OrderedDict[tuple[str, int, str], StoredValue] = OrderedDict()
+
+    @property
+    def run_id(self) -> RunId:
+        return self.run.run_id
+
+    @property
+    def folder(self) -> Path:
+        """Where people find the files of this run: `runs/train/3`."""
+        return self._home / "runs" / self.run_id
+
+    def remember(
+        self, task_id: str, map_index: int, key: str, value: StoredValue
+    ) -> None:
+        self._xcoms[task_id, map_index, key] = value
+        while len(self._xcoms) > REMEMBERED_XCOMS:
+            self._xcoms.popitem(last=False)
+
+    def forget(self) -> None:
+        """XComs were cleared: read them anew."""
+        self._xcoms.clear()
+
+    def xcom(self, ref: XComRef, fetch: Fetch) -> StoredValue | None:
+        """A value of a task that is not mapped."""
+        known = self._xcoms.get((ref.task_id, UNMAPPED, ref.key))
+        if known is not None:
+            return known
+        found = fetch(self.run_key, ref.task_id, ref.key, UNMAPPED)
+        if found is not None:
+            self.remember(ref.task_id, UNMAPPED, ref.key, found)
+        return found
+
+    def order(self, attempt: AttemptId, fetch: Fetch, slice_: Slice) -> LaunchOrder:
+        """All that the executor needs to run an attempt."""
+        task = self.run.spec.tasks[attempt.task_id]
+        instance = self.run.nodes[attempt.task_id].instances[attempt.map_index]
+        inputs = {
+            f"{ref.task_id}\0{ref.key}": self.xcom(ref, fetch)
+            for ref in task.inputs
+            if self.run.spec.tasks[ref.task_id].expansion is None
+        }
+        axes: list[tuple[str, int]] = []
+        if task.expansion is not None and attempt.map_index >= 0:
+            axes = self._axes(task.expansion, attempt.map_index)
+            inputs |= self._items(task.expansion, dict(axes), fetch, slice_)
+        name = _file_name(attempt)
+        logs = self.folder / "logs"
+        return LaunchOrder(
+            attempt=attempt,
+            try_number=instance.failures + 1,
+            max_tries=task.retry.retries + 1,
+            bundle=self.bundle,
+            surroundings=self.surroundings,
+            params_json=self.params_json,
+            facts_json=self._facts,
+            inputs=inputs,
+            axes=tuple(axes),
+            expanded_keys=task.expanded_keys,
+            isolate=task.isolate,
+            log=str(logs / f"{name}.{attempt.number}.log"),
+            journal=str(logs / f"{name}.{attempt.number}.jsonl"),
+            state_dir=str(self._home / "state" / self.run_id / name),
+            output_base=str(self.folder / name),
+            artifacts=str(self._home / "artifacts"),
+        )
+
+    def _axes(self, expansion: Expansion, map_index: int) -> list[tuple[str, int]]:
+        """Which item of each axis: the last axis turns fastest."""
+        found: list[tuple[str, int]] = []
+        left = map_index
+        for axis in reversed(expansion.axes):
+            length = axis.length if axis.source is None else self._length(axis.source)
+            left, at = divmod(left, max(length or 1, 1))
+            found.append((axis.name, at))
+        return found[::-1]
+
+    def _length(self, source: XComRef) -> int:
+        node = self.run.nodes[source.task_id]
+        if node.mapped:
+            return node.counts["success"]  # type: ignore[index]  # the state's own text
+        return node.row.lengths[source.key]
+
+    def _items(
+        self, expansion: Expansion, at: dict[str, int], fetch: Fetch, slice_: Slice
+    ) -> dict[str, StoredValue | None]:
+        """The sources of the axes: a small list's item alone, else the whole by reference."""
+        found: dict[str, StoredValue | None] = {}
+        for axis in expansion.axes:
+            source = axis.source
+            if (
+                source is None
+                or self.run.spec.tasks[source.task_id].expansion is not None
+            ):
+                continue
+            whole = self.xcom(source, fetch)
+            index = at[axis.name]
+            item = slice_(whole, index) if whole is not None else None
+            if item is not None:
+                found[f"{source.task_id}\0{source.key}\0{index}"] = item
+            else:
+                found[f"{source.task_id}\0{source.key}"] = whole
+        return found
+
+
+def _file_name(attempt: AttemptId) -> str:
+    """`fit`, or `fit.7` for a mapped one. Task ids have no slashes."""
+    return attempt.task_id + (f".{attempt.map_index}" if attempt.map_index >= 0 else "")
+
+
+def _plain(value: object) -> object:
+    return value.isoformat() if isinstance(value, datetime) else value

@@ -1,0 +1,261 @@
+"""A turn: all waiting events, one transaction, and only then what was decided.
+
+    events ──▶ machine.handle ──▶ rows, log, outbox in ONE transaction ──▶ commit ──▶ carry out
+
+A decision is carried out after the commit that holds it, never before. If the
+process dies in between, the outbox still has it, and the next engine works it again.
+If the transaction fails, the runs it touched are read from the store anew.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from mlflowkit.core.decisions import CloseRun, Launch, WakeAt
+from mlflowkit.core.events import (
+    AttemptFailed,
+    AttemptLost,
+    AttemptSkipped,
+    AttemptStarted,
+    AttemptSucceeded,
+    Event,
+    PlacesOffered,
+    RetryAsked,
+)
+from mlflowkit.core.machine import Outcome, handle
+from mlflowkit.core.spec import RunId
+from mlflowkit.core.states import HOLDS_PLACE, RunState, TaskState
+from mlflowkit.engine.failpoints import failpoint
+from mlflowkit.engine.owned import OwnedRun
+from mlflowkit.errors import LeaseLost
+from mlflowkit.ports import Report
+from mlflowkit.store import runs as stored
+from mlflowkit.store import xcoms
+from mlflowkit.store.database import Database, Transaction
+from mlflowkit.store.runs import OutboxEntry
+
+_OUTCOMES = {
+    AttemptSucceeded: "succeeded",
+    AttemptSkipped: "skipped",
+    AttemptFailed: "failed",
+    AttemptLost: "lost",
+}
+
+
+@dataclass
+class _Work:
+    """What a turn has for one run."""
+
+    owned: OwnedRun
+    reports: list[Report] = field(default_factory=list[Report])
+    events: list[Event] = field(default_factory=list[Event])
+    log: list[tuple[Event, datetime]] = field(
+        default_factory=list[tuple[Event, datetime]]
+    )
+    outcome: Outcome = field(default_factory=Outcome)
+    xcom_rows: list[dict[str, object]] = field(default_factory=list[dict[str, object]])
+    attempt_rows: list[dict[str, object]] = field(
+        default_factory=list[dict[str, object]]
+    )
+    cleared: bool = False
+
+
+@dataclass
+class TurnResult:
+    """What is to be done now that a turn is saved."""
+
+    entries: list[OutboxEntry]
+    wakes: list[tuple[datetime, RunId]]
+    closed: list[tuple[RunId, RunState]]
+    #: Anything changed at all.
+    changed: bool
+
+
+class Turns:
+    """Makes turns for the runs of one engine."""
+
+    def __init__(
+        self,
+        database: Database,
+        engine_id: str,
+        clock: Callable[[], datetime],
+        last_entry: int,
+    ) -> None:
+        self._database, self._engine_id, self._clock = database, engine_id, clock
+        self._next_entry = last_entry + 1
+        self._done_entries: list[int] = []
+
+    def carried_out(self, entry: OutboxEntry) -> None:
+        """To be forgotten with the next commit."""
+        self._done_entries.append(entry.entry_id)
+
+    @property
+    def anything_to_forget(self) -> bool:
+        return bool(self._done_entries)
+
+    def take(
+        self,
+        owned: dict[RunId, OwnedRun],
+        reports: Iterable[Report],
+        events: Iterable[tuple[RunId, Event]],
+        places: int,
+    ) -> TurnResult:
+        """One turn.
+
+        Args:
+            owned: The runs of this engine. Those whose transaction fails are dropped from it.
+            reports: What executors told, in order.
+            events: What people and alarms told.
+            places: How many attempts the executor would take now, before these reports.
+
+        Raises:
+            LeaseLost: another engine has taken over. Nothing was saved.
+        """
+        now = self._clock()
+        works = self._sort(owned, reports, events)
+        for work in works.values():
+            self._think(work, now)
+        self._offer(owned, works, places, now)
+        try:
+            with self._database.writing() as tx:
+                entries = self._save(tx, works)
+                failpoint("turn.before_commit")
+        except BaseException:
+            for run_id in works:
+                owned.pop(run_id, None)  # what is in memory is not what is in the store
+            raise
+        failpoint("turn.after_commit")
+        return self._result(works, entries)
+
+    def _sort(
+        self,
+        owned: dict[RunId, OwnedRun],
+        reports: Iterable[Report],
+        events: Iterable[tuple[RunId, Event]],
+    ) -> dict[RunId, _Work]:
+        works: dict[RunId, _Work] = {}
+        for report in reports:
+            run_id = report.event.attempt.run_id
+            if run_id in owned:
+                works.setdefault(run_id, _Work(owned[run_id])).reports.append(report)
+        for run_id, event in events:
+            if run_id in owned:
+                works.setdefault(run_id, _Work(owned[run_id])).events.append(event)
+        return works
+
+    def _think(self, work: _Work, now: datetime) -> None:
+        for report in work.reports:
+            self._hear(work, report, now)
+        for event in work.events:
+            work.cleared |= isinstance(event, RetryAsked)
+            self._apply(work, event, now)
+
+    def _hear(self, work: _Work, report: Report, now: datetime) -> None:
+        """An executor's report. What belongs to an older attempt leaves no trace."""
+        event, owned = report.event, work.owned
+        attempt = event.attempt
+        node = owned.run.nodes.get(attempt.task_id)
+        instance = node.instances.get(attempt.map_index) if node else None
+        if (
+            instance is None
+            or instance.attempt != attempt.number
+            or instance.state not in HOLDS_PLACE
+        ):
+            return
+        started_at = instance.started_at
+        self._apply(work, event, now)
+        if isinstance(event, AttemptStarted):
+            return
+        if isinstance(event, AttemptSucceeded):
+            for key, value in report.values:
+                work.xcom_rows.append(
+                    xcoms.xcom_row(owned.run_key, attempt, key, value)
+                )
+                owned.remember(attempt.task_id, attempt.map_index, key, value)
+        why = getattr(event, "why", "")
+        if instance.state in (TaskState.FAILED, TaskState.UP_FOR_RETRY):
+            why = instance.reason
+        work.attempt_rows.append(
+            xcoms.attempt_row(
+                owned.run_key,
+                attempt,
+                _OUTCOMES[type(event)],
+                reason=why,
+                error=report.error,
+                facts=report.facts,
+                bundle=owned.bundle,
+                started_at=started_at or instance.started_at,
+                ended_at=now,
+            )
+        )
+
+    def _apply(self, work: _Work, event: Event, now: datetime) -> int:
+        """Returns how many attempts it launched."""
+        outcome = handle(work.owned.run, event, now)
+        if not outcome:
+            return 0
+        work.outcome.merge(outcome)
+        work.log.append((event, now))
+        return sum(isinstance(d, Launch) for d in outcome.decisions)
+
+    def _offer(
+        self,
+        owned: dict[RunId, OwnedRun],
+        works: dict[RunId, _Work],
+        places: int,
+        now: datetime,
+    ) -> None:
+        """Places go round: each run gets its share, and what one does not want the next may have."""
+        hungry = deque(r for r in owned.values() if r.run.ready and not r.run.ended)
+        while places > 0 and hungry:
+            share = max(places // len(hungry), 1)
+            run = hungry.popleft()
+            work = works.get(run.run_id) or _Work(run)
+            launched = self._apply(work, PlacesOffered(share), now)
+            if launched:
+                works[run.run_id] = work
+                places -= launched
+            if launched == share and run.run.ready:
+                hungry.append(run)
+
+    def _save(self, tx: Transaction, works: dict[RunId, _Work]) -> list[OutboxEntry]:
+        if stored.lease_holder(tx) != self._engine_id:
+            raise LeaseLost(self._engine_id)
+        stored.drop_outbox(tx, self._done_entries)
+        entries: list[OutboxEntry] = []
+        for work in works.values():
+            if not work.outcome:
+                continue
+            key = work.owned.run_key
+            if work.cleared:
+                for task_id, index in work.outcome.instances:
+                    xcoms.forget_xcoms(tx, key, task_id, index)
+                work.owned.forget()
+            stored.save_outcome(tx, key, work.outcome)
+            xcoms.save_xcoms(tx, work.xcom_rows)
+            xcoms.save_attempts(tx, work.attempt_rows)
+            work.owned.log_seq = stored.append_log(
+                tx, key, work.owned.log_seq, work.log
+            )
+            first = self._next_entry + len(entries)
+            entries += stored.put_outbox(tx, key, first, work.outcome.decisions)
+        return entries
+
+    def _result(
+        self, works: dict[RunId, _Work], entries: list[OutboxEntry]
+    ) -> TurnResult:
+        self._done_entries = []
+        self._next_entry += len(entries)
+        wakes = list[tuple[datetime, RunId]]()
+        closed = list[tuple[RunId, RunState]]()
+        for run_id, work in works.items():
+            for decision in work.outcome.decisions:
+                if isinstance(decision, WakeAt):
+                    wakes.append((decision.when, run_id))
+                elif isinstance(decision, CloseRun):
+                    closed.append((run_id, decision.state))
+        changed = any(work.outcome for work in works.values())
+        return TurnResult(entries, wakes, closed, changed)

@@ -1,0 +1,1 @@
+"""Places where attempts run. Each keeps the promises of `ports.Executor`, and decides nothing."""

@@ -1,0 +1,77 @@
+"""The engine's end of a worker's stream: never blocks, whatever the other side does."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+from mlflowkit.ports import Loop
+from mlflowkit.worker.protocol import Frames, Message, decode, encode
+
+
+class EngineChannel:
+    """Reads frames as they come; keeps what cannot be written yet."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        sock: socket.socket,
+        hear: Callable[[Message], None],
+        gone: Callable[[], None],
+    ) -> None:
+        sock.setblocking(False)
+        self._loop, self._sock, self._hear, self._gone = loop, sock, hear, gone
+        self._frames = Frames()
+        self._unsent = bytearray()
+        self._open = True
+        loop.add_reader(sock.fileno(), self._read)
+
+    def send(self, message: Message) -> None:
+        """Say it, now or as soon as there is room. Nothing happens when the other side is gone."""
+        if not self._open:
+            return
+        self._unsent += encode(message)
+        self._write()
+
+    def send_with_file(self, message: Message, fd: int) -> None:
+        """Say it and hand over a file. Small, and the other side always reads: it may wait."""
+        self._sock.setblocking(True)
+        try:
+            socket.send_fds(self._sock, [encode(message)], [fd])
+        except OSError:
+            return  # gone: the next read says so
+        finally:
+            self._sock.setblocking(False)
+
+    def close(self) -> None:
+        if self._open:
+            self._open = False
+            self._loop.remove_reader(self._sock.fileno())
+            self._loop.remove_writer(self._sock.fileno())
+            self._sock.close()
+
+    def _write(self) -> None:
+        try:
+            while self._unsent:
+                sent = self._sock.send(self._unsent)
+                del self._unsent[:sent]
+        except BlockingIOError:
+            self._loop.add_writer(self._sock.fileno(), self._write)
+            return
+        except OSError:
+            return  # gone: the next read says so
+        self._loop.remove_writer(self._sock.fileno())
+
+    def _read(self) -> None:
+        try:
+            data = self._sock.recv(1 << 20)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.close()
+            self._gone()
+            return
+        for frame in self._frames.feed(data):
+            self._hear(decode(frame))

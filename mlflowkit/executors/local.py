@@ -1,0 +1,359 @@
+"""Attempts in processes of this machine: at most `parallelism` at once, each apart from the others.
+
+    engine ── template (a bundle, open) ── supervisor (a slot) ── child (one task) ── its own processes
+
+Orders wait here, in one queue, and go to whichever slot is free. For mapped tasks
+whose attempts take a moment each, a slot is given some orders ahead, and gives them
+back when another slot has nothing to do.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict, deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mlflowkit.core.events import (
+    AttemptEvent,
+    AttemptFailed,
+    AttemptLost,
+    AttemptSkipped,
+    AttemptStarted,
+    AttemptSucceeded,
+)
+from mlflowkit.core.spec import AttemptId
+from mlflowkit.errors import MlflowkitError
+from mlflowkit.executors.templates import Slot, TemplateProcess
+from mlflowkit.ports import Engine, LaunchOrder, Loop, Report
+from mlflowkit.worker.protocol import (
+    Answer,
+    Ask,
+    Ended,
+    Kill,
+    Message,
+    Recall,
+    Returned,
+    Started,
+)
+
+#: Orders that a slot holds ahead while the attempts of its mapped task are short.
+AHEAD = 8
+SHORT_SECONDS = 0.02
+#: Orders that wait here while attempts are short: the engine's turns are then worth more.
+BACKLOG = 64
+#: Templates that are kept warm though nothing runs in them.
+WARM_TEMPLATES = 3
+REMEMBERED = 1000
+
+TemplateKey = tuple[str, bytes]
+TaskKey = tuple[str, str]
+
+
+class LocalExecutor:
+    """`ports.Executor` on this machine. Lives in the engine's thread, on its loop."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        engine: Engine,
+        folder: Path,
+        engine_id: str,
+        *,
+        parallelism: int,
+        grace_seconds: float,
+    ) -> None:
+        self._loop, self._engine, self._folder = loop, engine, folder
+        self._engine_id, self._parallelism, self._grace = (
+            engine_id,
+            parallelism,
+            grace_seconds,
+        )
+        self._templates: OrderedDict[TemplateKey, TemplateProcess] = OrderedDict()
+        self._dying: list[TemplateProcess] = []
+        self._queue: deque[LaunchOrder] = deque()
+        self._keys: dict[AttemptId, TemplateKey] = {}
+        self._slots: dict[AttemptId, Slot] = {}
+        self._ended: OrderedDict[AttemptId, None] = OrderedDict()
+        self._began: dict[AttemptId, float] = {}
+        #: Seconds that the attempts of a task take, smoothed.
+        self._pace: dict[TaskKey, float] = {}
+        self._count = 0
+        self._surroundings: dict[int, bytes] = {}
+
+    # ── port ────────────────────────────────────────────────────────────────
+
+    def places(self) -> int:
+        backlog = BACKLOG if self._all_short() else 0
+        return self._parallelism + backlog - len(self._keys)
+
+    def launch(self, order: LaunchOrder) -> None:
+        attempt = order.attempt
+        if attempt in self._keys or attempt in self._ended:
+            return
+        key = (order.bundle, msgspec.msgpack.encode(order.surroundings))
+        self._keys[attempt] = key
+        self._queue.append(order)
+
+    def flush(self) -> None:
+        """Hand out what `launch` has queued."""
+        self._dispatch()
+
+    def kill(self, attempt: AttemptId, why: str) -> None:
+        slot = self._slots.get(attempt)
+        if slot is not None and slot.channel is not None:
+            slot.channel.send(Kill(attempt, why, self._grace))
+            return
+        for order in list(self._queue):
+            if order.attempt == attempt:
+                self._queue.remove(order)
+                self._over(attempt)
+                self._engine.report(Report(event=AttemptFailed(attempt, why)))
+
+    def close(self) -> None:
+        for template in [*self._templates.values(), *self._dying]:
+            template.kill()
+        deadline = time.monotonic() + 15
+        for template in [*self._templates.values(), *self._dying]:
+            while not template.all_dead() and time.monotonic() < deadline:
+                time.sleep(0.005)
+            template.process.wait()
+        self._templates.clear()
+
+    # ── dispatch ────────────────────────────────────────────────────────────
+
+    def _all_short(self) -> bool:
+        return bool(self._keys) and all(
+            self._pace.get((a.run_id, a.task_id), 1.0) < SHORT_SECONDS
+            for a in self._slots
+        )
+
+    def _busy(self) -> int:
+        return sum(
+            1 for t in self._templates.values() for s in t.slots.values() if s.orders
+        )
+
+    def _dispatch(self) -> None:
+        waiting = list[LaunchOrder]()
+        busy = self._busy()
+        while self._queue and busy < self._parallelism:
+            order = self._queue.popleft()
+            slot = self._free_slot(order)
+            if slot is None:
+                waiting.append(order)
+                if self._template(order).broken:
+                    continue
+                break
+            self._give(slot, order)
+            busy += 1
+        self._queue.extendleft(reversed(waiting))
+        if self._queue:
+            self._give_ahead()
+        elif busy < self._parallelism:
+            self._recall()
+
+    def _give(self, slot: Slot, order: LaunchOrder) -> None:
+        self._slots[order.attempt] = slot
+        self._began[order.attempt] = time.monotonic()
+        slot.template.used_at = time.monotonic()
+        slot.give(order)
+
+    def _template(self, order: LaunchOrder) -> TemplateProcess:
+        key = self._keys[order.attempt]
+        template = self._templates.get(key)
+        if template is None or template.retired:
+            self._count += 1
+            template = TemplateProcess(
+                self._loop,
+                self,
+                self._folder / f"template-{self._count}",
+                order.bundle,
+                order.surroundings,
+                self._engine_id,
+            )
+            self._templates[key] = template
+            self._retire_old()
+        self._templates.move_to_end(key)
+        return template
+
+    def _free_slot(self, order: LaunchOrder) -> Slot | None:
+        """The slot that has been idle longest, so that others can make ready for the next task."""
+        template = self._template(order)
+        if template.broken:
+            return None
+        idle = [s for s in template.slots.values() if not s.orders and not s.dead]
+        same = (order.attempt.run_id, order.attempt.task_id)
+        for slot in idle:
+            if order.attempt.map_index >= 0 and slot.task == same:
+                return slot
+        if len(template.slots) < self._parallelism + 1:
+            idle.append(template.new_slot())
+        return min(idle, key=lambda s: s.idle_since, default=None)
+
+    def _give_ahead(self) -> None:
+        """Slots whose mapped task is quick get the next of its orders before they ask."""
+        for slot in self._busy_slots():
+            first = next(iter(slot.orders))
+            task = (first.run_id, first.task_id)
+            if first.map_index < 0 or self._pace.get(task, 1.0) > SHORT_SECONDS:
+                continue
+            while self._queue and len(slot.orders) < AHEAD:
+                order = self._queue[0]
+                if (
+                    order.attempt.run_id,
+                    order.attempt.task_id,
+                ) != task or order.isolate:
+                    break
+                self._give(slot, self._queue.popleft())
+
+    def _recall(self) -> None:
+        """A slot has nothing to do: orders that others hold ahead come back."""
+        for slot in self._busy_slots():
+            if len(slot.orders) > 1 and not slot.recalled and slot.channel is not None:
+                slot.recalled = True
+                slot.channel.send(Recall())
+
+    def _busy_slots(self) -> Iterator[Slot]:
+        for template in self._templates.values():
+            yield from (s for s in template.slots.values() if s.orders and not s.dead)
+
+    def _retire_old(self) -> None:
+        idle = [
+            k
+            for k, t in self._templates.items()
+            if not any(s.orders for s in t.slots.values())
+        ]
+        wanted = {self._keys[o.attempt] for o in self._queue}
+        for key in idle[: max(len(idle) - WARM_TEMPLATES, 0)]:
+            if key not in wanted:
+                template = self._templates.pop(key)
+                template.retire()
+                self._dying.append(template)
+        self._dying = [t for t in self._dying if not t.all_dead()]
+
+    # ── what slots say ──────────────────────────────────────────────────────
+
+    def slot_says(self, slot: Slot, message: Message) -> None:
+        if isinstance(message, Ended):
+            self._slot_ended(slot, message)
+        elif isinstance(message, Started):
+            slot.started.add(message.attempt)
+            self._began[message.attempt] = time.monotonic()
+            self._engine.report(
+                Report(
+                    event=AttemptStarted(message.attempt), facts={"pid": message.pid}
+                )
+            )
+        elif isinstance(message, Ask):
+            self._answer(slot, message)
+        elif isinstance(message, Returned):
+            self._take_back(slot, message.attempts)
+
+    def _slot_ended(self, slot: Slot, ended: Ended) -> None:
+        attempt = ended.attempt
+        task = (attempt.run_id, attempt.task_id)
+        took = time.monotonic() - self._began.pop(attempt, time.monotonic())
+        before = self._pace.get(task)
+        self._pace[task] = took if before is None else 0.8 * before + 0.2 * took
+        order = slot.orders.pop(attempt, None)
+        slot.started.discard(attempt)
+        slot.recalled = False
+        slot.idle_since = time.monotonic()
+        self._over(attempt)
+        self._engine.report(report_of(ended, order))
+        self._dispatch()
+
+    def _take_back(self, slot: Slot, attempts: list[AttemptId]) -> None:
+        slot.recalled = False
+        back = [
+            slot.orders.pop(tuple_id(a)) for a in attempts if tuple_id(a) in slot.orders
+        ]
+        for order in reversed(back):
+            self._slots.pop(order.attempt, None)
+            self._queue.appendleft(order)
+        self._dispatch()
+
+    def _answer(self, slot: Slot, ask: Ask) -> None:
+        assert slot.channel is not None
+        try:
+            found = self._engine.ask(ask.attempt, ask.what, ask.arguments)
+        except MlflowkitError as exc:
+            slot.channel.send(Answer(b"", error=str(exc)))
+            return
+        slot.channel.send(Answer(msgspec.msgpack.encode(found)))
+
+    def slot_lost(self, slot: Slot, why: str) -> None:
+        """A supervisor is dead, with all below it: what it ran is lost, what waited starts anew."""
+        for attempt, order in list(slot.orders.items()):
+            self._slots.pop(attempt, None)
+            if attempt in slot.started:
+                self._over(attempt)
+                lost = AttemptLost(attempt, f"its supervisor is gone: {why}")
+                self._engine.report(Report(event=lost))
+            else:
+                self._queue.appendleft(order)
+        slot.orders.clear()
+        self._dispatch()
+
+    def template_ready(self, template: TemplateProcess) -> None:
+        self._dispatch()
+
+    def template_broken(self, template: TemplateProcess, why: str, story: str) -> None:
+        """The code cannot be loaded: whatever waits for it fails, and says why."""
+        key = next((k for k, t in self._templates.items() if t is template), None)
+        if key is None:
+            return
+        del self._templates[key]
+        self._dying.append(template)
+        loaded = template.ready
+        orders = [o for o in self._queue if self._keys[o.attempt] == key]
+        if loaded:
+            return  # it died later, of something else: a new one is started
+        held = [o for s in template.slots.values() for o in s.orders.values()]
+        for slot in template.slots.values():
+            slot.orders.clear()
+        for order in orders:
+            self._queue.remove(order)
+        for order in [*orders, *held]:
+            self._over(order.attempt)
+            failed = AttemptFailed(order.attempt, why, retryable=False)
+            self._engine.report(Report(event=failed, error=story))
+        template.kill()
+
+    def _over(self, attempt: AttemptId) -> None:
+        self._keys.pop(attempt, None)
+        self._slots.pop(attempt, None)
+        self._began.pop(attempt, None)
+        self._ended[attempt] = None
+        while len(self._ended) > REMEMBERED:
+            self._ended.popitem(last=False)
+
+
+def tuple_id(attempt: Any) -> AttemptId:
+    return AttemptId(*attempt)
+
+
+def report_of(ended: Ended, order: LaunchOrder | None) -> Report:
+    """What a worker says, as the engine hears it."""
+    attempt = ended.attempt
+    event: AttemptEvent
+    if ended.outcome == "succeeded":
+        expanded = order.expanded_keys if order is not None else ()
+        lengths = {
+            k: v.length
+            for k, v in ended.values
+            if k in expanded and v.length is not None
+        }
+        event = AttemptSucceeded(attempt, lengths)
+    elif ended.outcome == "skipped":
+        event = AttemptSkipped(attempt, ended.why)
+    elif ended.outcome == "lost":
+        event = AttemptLost(attempt, ended.why)
+    else:
+        event = AttemptFailed(attempt, ended.why, ended.retryable)
+    return Report(
+        event=event, values=ended.values, error=ended.error, facts=ended.facts
+    )

@@ -1,0 +1,231 @@
+"""`dag.test()`: a run in this process, with the same brain and no store. Breakpoints work."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mlflowkit.authoring.dag import DAG
+from mlflowkit.core.decisions import Launch
+from mlflowkit.core.events import (
+    AttemptFailed,
+    AttemptSkipped,
+    AttemptStarted,
+    AttemptSucceeded,
+    Event,
+    PlacesOffered,
+    RunOpened,
+)
+from mlflowkit.core.machine import Run, RunRow, handle
+from mlflowkit.core.spec import UNMAPPED, AttemptId, DagSpec, RunId
+from mlflowkit.core.states import RunState
+from mlflowkit.core.values import StoredValue
+from mlflowkit.engine.owned import OwnedRun
+from mlflowkit.engine.services import ServiceProcesses
+from mlflowkit.errors import InternalError, RunFailed
+from mlflowkit.ports import LaunchOrder
+from mlflowkit.prepare import prepared
+from mlflowkit.store.runs import StoredRun
+from mlflowkit.surroundings import surroundings
+from mlflowkit.worker.attempt import Attempt, Executable
+from mlflowkit.worker.protocol import Ended
+
+
+class MemoryValues:
+    """`worker.attempt.Values` that keeps the objects themselves."""
+
+    def __init__(self) -> None:
+        self._objects: list[object] = []
+
+    def dump(self, value: object, *, expandable: bool, where: str) -> StoredValue:
+        self._objects.append(value)
+        name = str(len(self._objects) - 1).encode()
+        length = len(value) if expandable and hasattr(value, "__len__") else None
+        return StoredValue(codec="memory", inline=name, size=len(name), length=length)
+
+    def load(self, stored: StoredValue) -> Any:
+        assert stored.inline is not None
+        return self._objects[int(stored.inline)]
+
+    def load_item(self, stored: StoredValue, index: int) -> Any:
+        whole = self.load(stored)
+        return list(whole.items())[index] if isinstance(whole, dict) else whole[index]
+
+
+class DagCode:
+    """`worker.attempt.Code` on a DAG of this process."""
+
+    def __init__(self, dag: DAG, spec: DagSpec) -> None:
+        self._dag, self.spec = dag, spec
+
+    def prepare(
+        self,
+        task_id: str,
+        resolve: Callable[[str, str], object],
+        params: Mapping[str, Any],
+        axes: Mapping[str, int],
+        item: Callable[[str, str, int], object],
+    ) -> Executable:
+        return prepared(self._dag.get_task(task_id), resolve, params, axes, item)
+
+
+class TestRun:
+    """The outcome of `dag.test()`."""
+
+    __test__ = False  # not a test class, whatever pytest may think of its name
+
+    def __init__(
+        self, dag: DAG, spec: DagSpec, params: Mapping[str, object], home: Path
+    ) -> None:
+        self.run_id = f"{spec.dag_id}/test"
+        self._run = Run(spec, RunRow(run_id=RunId(self.run_id)))
+        self._code, self._values = DagCode(dag, spec), MemoryValues()
+        self._services = ServiceProcesses()
+        self._xcoms: dict[tuple[str, int, str], StoredValue] = {}
+        facts = {"run_type": "test", "logical_date": _now(), "run_id": self.run_id}
+        found = StoredRun(
+            0,
+            self._run,
+            "",
+            surroundings(),
+            json.dumps(dict(params)).encode(),
+            facts,
+            0,
+        )
+        self._owned = OwnedRun(found, home)
+        self.exception: BaseException | None = None
+
+    @property
+    def state(self) -> str:
+        return str(self._run.row.state)
+
+    def states(self) -> dict[str, str]:
+        """State by task; mapped ones as `fit[0]`."""
+        return {
+            node_id + (f"[{i.map_index}]" if i.map_index != UNMAPPED else ""): str(
+                i.state
+            )
+            for node_id, node in self._run.nodes.items()
+            for i in node.instances.values()
+        }
+
+    def result(self, task_id: str, key: str = "return_value") -> Any:
+        """A task's value; of a mapped task, a list of them."""
+        mapped = self._run.nodes[task_id].mapped  # type: ignore[index]
+        found = [
+            (index, v)
+            for (t, index, k), v in self._xcoms.items()
+            if (t, k) == (task_id, key)
+        ]
+        values = [self._values.load(v) for _, v in sorted(found, key=lambda f: f[0])]
+        return values if mapped else (values[0] if values else None)
+
+    def go(self) -> TestRun:
+        """Run to the end, one attempt after the other.
+
+        Raises:
+            RunFailed: a task failed; its own exception is the cause.
+        """
+        todo = self._tell(RunOpened())
+        while not self._run.ended:
+            todo += self._tell(PlacesOffered(1))
+            if not todo:
+                raise InternalError(f"the test run stands still: {self.states()}")
+            todo += self._attempt(todo.pop(0).attempt)
+        if self._run.row.state is not RunState.SUCCESS:
+            failed = next((t for t, s in self.states().items() if s == "failed"), "")
+            why = (
+                f"{type(self.exception).__name__}: {self.exception}"
+                if self.exception
+                else ""
+            )
+            raise RunFailed(self.run_id, failed, why) from self.exception
+        return self
+
+    def _tell(self, event: Event) -> list[Launch]:
+        outcome = handle(self._run, event, _now())
+        return [d for d in outcome.decisions if isinstance(d, Launch)]
+
+    def _attempt(self, attempt: AttemptId) -> list[Launch]:
+        order: LaunchOrder = self._owned.order(
+            attempt, self._fetch, lambda _v, _i: None
+        )
+        self._tell(AttemptStarted(attempt))
+        running = Attempt(order, self._code, self._values, self, _notebooks())
+        ended: Ended = running.run()
+        if running.exception is not None:
+            self.exception = running.exception
+            if isinstance(running.exception, KeyboardInterrupt):
+                raise running.exception
+            return self._tell(AttemptFailed(attempt, ended.why, retryable=False))
+        if ended.outcome == "skipped":
+            return self._tell(AttemptSkipped(attempt, ended.why))
+        lengths: dict[str, int] = {}
+        for key, value in ended.values:
+            self._xcoms[attempt.task_id, attempt.map_index, key] = value
+            if value.length is not None:
+                lengths[key] = value.length
+        return self._tell(AttemptSucceeded(attempt, lengths))
+
+    def _fetch(
+        self, _run: int, task_id: str, key: str, map_index: int
+    ) -> StoredValue | None:
+        return self._xcoms.get((task_id, map_index, key))
+
+    # ── worker.attempt.Link ─────────────────────────────────────────────────
+
+    def note(self, line: bytes) -> None:
+        """Progress and cell events have no journal here."""
+
+    def ask(self, what: str, **arguments: Any) -> Any:
+        if what == "service_start":
+            place = Path(arguments["log"])
+            return self._services.start(
+                arguments["name"], arguments["argv"], arguments["env"], place
+            )
+        if what == "service_stop":
+            return self._services.stop(arguments["name"])
+        task_id, key = arguments["task_id"], arguments["key"]
+        found = sorted(
+            (index, v)
+            for (t, index, k), v in self._xcoms.items()
+            if (t, k) == (task_id, key)
+        )
+        if what == "xcom_count":
+            return len(found)
+        if what == "xcom_page":
+            offset = arguments["offset"]
+            page = found[offset : offset + arguments["limit"]]
+            return [(index, _fields(value)) for index, value in page]
+        value = self._xcoms.get((task_id, arguments["map_index"], key))
+        keys = sorted({k for t, _, k in self._xcoms if t == task_id})
+        missing = bool(keys) and key != "return_value"
+        return {
+            "value": _fields(value) if value else None,
+            "succeeded": missing,
+            "keys": keys,
+        }
+
+
+def test_run(dag: DAG, spec: DagSpec, params: Mapping[str, object]) -> TestRun:
+    """Run a DAG in this process. Files of the run lie in a temporary folder that is left for you."""
+    home = Path(tempfile.mkdtemp(prefix="mlflowkit-test-"))
+    return TestRun(dag, spec, params, home).go()
+
+
+def _fields(value: StoredValue) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in value.__dataclass_fields__}
+
+
+def _notebooks() -> Any:
+    from mlflowkit.nbrun.engine import NotebookEngine
+
+    return NotebookEngine()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,115 @@
+"""Why a cell failed, in words for a person: what was raised, where, what to do.
+
+Nothing here asks a kernel; facts come in, an error goes out.
+"""
+
+from __future__ import annotations
+
+import re
+import site
+import sys
+import sysconfig
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from mlflowkit.nbrun.kernels import how_it_died
+
+_ANSI: Final = re.compile(r"\x1b\[[0-9;]*m")
+#: First line of a frame in IPython's traceback: `File ~/x.py:3, in f(x)`.
+_FRAME: Final = re.compile(r"^File (?P<path>.+?):(?P<line>\d+)")
+
+_INPUT_HINT: Final = (
+    "input() asks a person, and a task has none: make it a parameter of the notebook."
+)
+_MEMORY_HINT: Final = "Python could get no more memory: work on less at a time."
+
+
+def hint_for(ename: str) -> str:
+    """What to do about an exception, where its name says enough."""
+    if ename == "StdinNotImplementedError":
+        return _INPUT_HINT
+    return _MEMORY_HINT if ename == "MemoryError" else ""
+
+
+def own_frames(traceback: Sequence[str]) -> tuple[str, ...]:
+    """A traceback without the frames of libraries; colours are kept.
+
+    The last words (the exception itself) and frames of cells and of the person's own
+    files stay. One line says how many frames were left out.
+    """
+    kept: list[str] = []
+    left_out = 0
+    for part in traceback:
+        if _is_library_frame(part):
+            left_out += 1
+        else:
+            kept.append(part)
+    if left_out and kept:
+        word = "frame" if left_out == 1 else "frames"
+        kept.insert(-1, f"    … {left_out} {word} of libraries left out")
+    return tuple(line for part in kept for line in part.splitlines())
+
+
+def _is_library_frame(part: str) -> bool:
+    match = _FRAME.match(_ANSI.sub("", part))
+    if match is None:
+        return False
+    path = str(Path(match["path"]).expanduser())
+    if path.startswith("<") and not path.startswith("<ipython"):
+        return True  # <frozen importlib._bootstrap>
+    return path.startswith(_library_folders()) or "/site-packages/" in path
+
+
+def _library_folders() -> tuple[str, ...]:
+    folders = [
+        sysconfig.get_path(name)
+        for name in ("stdlib", "platstdlib", "purelib", "platlib")
+    ]
+    folders += [site.getusersitepackages(), str(Path(sys.base_prefix) / "lib")]
+    folders.append(str(Path(__file__).resolve().parents[1]))
+    return tuple(folder.rstrip("/") + "/" for folder in folders)
+
+
+def death(status: int, peak_bytes: int, oom: bool) -> tuple[str, str]:
+    """What to say of a kernel that died: a sentence, and what to do.
+
+    Args:
+        status: Exit status of its process, negative for a signal.
+        peak_bytes: The most memory that it was seen to use; 0 if unknown.
+        oom: The system killed a process for lack of memory meanwhile.
+    """
+    how = how_it_died(status)
+    used = (
+        f", having used {peak_bytes / 1024**3:.1f} GB of memory" if peak_bytes else ""
+    )
+    if status == -9 and oom:
+        todo = "Work on less data at a time, or give the task more memory."
+        return (
+            f"the kernel ran out of memory: the system {how.replace('was ', '')}{used}",
+            todo,
+        )
+    if status == -9:
+        todo = "Something outside of it sent SIGKILL; where memory is short, that is the system."
+        return f"the kernel {how}{used}", todo
+    if status in (-11, -7, -6, -8, -4):
+        todo = "A native library crashed; the last lines above name the call."
+        return f"the kernel {how}{used}", todo
+    todo = "The cell ended the kernel's process: raise an exception instead of leaving."
+    return f"the kernel {how}", todo if status >= 0 else ""
+
+
+def oom_kills(
+    cgroup: Path = Path("/sys/fs/cgroup/memory.events"),
+    vmstat: Path = Path("/proc/vmstat"),
+) -> int:
+    """How many processes the system has killed for lack of memory so far."""
+    total = 0
+    for path, name in ((cgroup, "oom_kill"), (vmstat, "oom_kill")):
+        try:
+            text = path.read_text()
+        except OSError:
+            continue
+        found = re.search(rf"^{name} (\d+)", text, re.MULTILINE)
+        total += int(found[1]) if found else 0
+    return total

@@ -1,0 +1,185 @@
+"""What works inside a notebook's kernel: `input`, `push`, and progress.
+
+Imported by the kernel before the first cell, so nothing heavy is imported here. The
+engine calls `start`, `describe_error` and `collect` silently; people call `input` and
+`push` as `mlflowkit.input` and `mlflowkit.push`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from mlflowkit import ports
+from mlflowkit.errors import (
+    CannotSerialize,
+    NotInNotebookTask,
+    PathNotFound,
+    UnknownInput,
+)
+from mlflowkit.errors import UserError as _UserError
+
+if TYPE_CHECKING:
+    from mlflowkit.nbrun.iofolder import IOFolder, Pushed, Returned
+
+#: A display message of this type is for the engine, and stands in no notebook.
+PROGRESS_MIME: Final = "application/vnd.mlflowkit.progress+json"
+
+
+def input(name: str) -> Any:
+    """The value that the task gave this notebook under `name`, with its type.
+
+    Raises:
+        NotInNotebookTask: the notebook is not run as a task.
+        UnknownInput: it was given no such value.
+    """
+    from mlflowkit.artifacts.serializers import load
+
+    folder = _folder("input")
+    stored = folder.input(name)
+    if stored is None:
+        raise UnknownInput(name, folder.inputs())
+    return load(stored, folder.artifacts())
+
+
+def push(name: str, value: object) -> None:
+    """Hand `value` on as an XCom of this task; it is kept even if a later cell fails.
+
+    Raises:
+        NotInNotebookTask: the notebook is not run as a task.
+        CannotSerialize: it cannot travel to another process.
+    """
+    from mlflowkit.artifacts.serializers import dump
+
+    folder = _folder("push")
+    where = f"push({name!r}) in {folder.settings().where}"
+    folder.push(name, dump(value, folder.artifacts(), where=where))
+
+
+def _folder(what: str) -> IOFolder:
+    from mlflowkit.nbrun.iofolder import ENV_FOLDER, IOFolder
+
+    path = os.environ.get(ENV_FOLDER)
+    if not path or not Path(path).is_dir():
+        raise NotInNotebookTask(what)
+    return IOFolder(Path(path))
+
+
+# ── called by the engine ──
+
+
+def start() -> None:
+    """Make progress reports reach the engine. Twice is once."""
+    if _publish not in ports._kernel_progress:
+        _pid.append(os.getpid())
+        ports._kernel_progress.append(_publish)
+
+
+_pid: Final[list[int]] = []
+
+
+def _publish(facts: Mapping[str, object]) -> None:
+    shell = _shell()
+    kernel = getattr(shell, "kernel", None)
+    if kernel is None or os.getpid() != _pid[-1]:  # a forked child has no sockets
+        return
+    content = {
+        "data": {PROGRESS_MIME: {key: _plain(value) for key, value in facts.items()}},
+        "metadata": {},
+        "transient": {},
+    }
+    parent = kernel.get_parent("shell")
+    kernel.session.send(
+        kernel.iopub_socket,
+        "display_data",
+        content,
+        parent=parent,
+        ident=b"display_data",
+    )
+
+
+def _plain(value: object) -> object:
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    item = getattr(value, "item", None)  # numpy and torch scalars
+    if callable(item) and getattr(value, "ndim", None) == 0:
+        return item()
+    return str(value)
+
+
+def _shell() -> Any:
+    ipython = sys.modules.get("IPython")
+    return ipython.get_ipython() if ipython is not None else None
+
+
+def describe_error() -> None:
+    """Tell the engine what kind of exception ended the last cell."""
+    from mlflowkit.nbrun.iofolder import Raised
+
+    raised = getattr(sys, "last_value", None)
+    if raised is None:
+        return
+    kind = type(raised)
+    mro = [f"{base.__module__}.{base.__qualname__}" for base in kind.__mro__]
+    told = Raised(kind.__name__, mro, isinstance(raised, _UserError))
+    _folder("input").write_raised(told)
+
+
+def collect(returns: list[str], optional: list[str]) -> None:
+    """Take variables out of the notebook.
+
+    Args:
+        returns: Names that must be there.
+        optional: Names that are taken if they are there.
+    """
+    folder = _folder("push")
+    names = _shell().user_ns
+    missing = [name for name in returns if name not in names]
+    if missing:
+        folder.write_returned(_nothing(missing, names))
+        return
+    wanted = list(
+        dict.fromkeys([*returns, *(name for name in optional if name in names)])
+    )
+    folder.write_returned(_dump_all(folder, wanted, names))
+
+
+def _nothing(missing: list[str], names: Mapping[str, object]) -> Returned:
+    from mlflowkit.nbrun.iofolder import Returned
+
+    hidden = {
+        "In",
+        "Out",
+        "exit",
+        "quit",
+        "open",
+        *getattr(_shell(), "user_ns_hidden", ()),
+    }
+    known = [name for name in names if not name.startswith("_") and name not in hidden]
+    return Returned(missing=missing, known=known)
+
+
+def _dump_all(
+    folder: IOFolder, wanted: list[str], names: Mapping[str, object]
+) -> Returned:
+    from mlflowkit.artifacts.serializers import dump
+    from mlflowkit.nbrun.iofolder import Pushed, Returned
+
+    artifacts, where = folder.artifacts(), folder.settings().where
+    values: list[Pushed] = []
+    for name in wanted:
+        try:
+            values.append(
+                Pushed(name, dump(names[name], artifacts, where=f"{where}, {name!r}"))
+            )
+        except CannotSerialize as exc:
+            fields = {"where": exc.where, "at": exc.at, "type_name": exc.type_name}
+            return Returned(refused={"kind": "value", **fields, "reason": exc.reason})
+        except PathNotFound as exc:
+            problem = str(exc).partition(f"{exc.path!r}, ")[2].partition(". A Path")[0]
+            fields = {"where": exc.where, "at": exc.at, "path": exc.path}
+            return Returned(refused={"kind": "path", **fields, "problem": problem})
+    return Returned(values=values)

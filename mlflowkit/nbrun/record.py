@@ -1,0 +1,145 @@
+"""What is known of an execution, cell by cell, written into the notebook's metadata.
+
+Honest by construction: a cell begins as "not run" and changes only when something
+happened to it. `metadata.mlflowkit` is ours; `metadata.papermill` says the same in
+papermill's words, so that its readers go on working.
+
+    mlflowkit      not run   running   completed   failed  timeout  killed  interrupted  skipped
+    papermill      pending   running   completed   failed  ───────────────────────────   pending
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from mlflowkit.nbrun.outputs import LIMIT, Outputs
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+NOT_RUN: Final = "not run"
+RUNNING: Final = "running"
+COMPLETED: Final = "completed"
+FAILED: Final = "failed"
+TIMEOUT: Final = "timeout"
+KILLED: Final = "killed"
+INTERRUPTED: Final = "interrupted"
+SKIPPED: Final = "skipped"
+
+_PAPERMILL: Final = {
+    NOT_RUN: "pending",
+    SKIPPED: "pending",
+    RUNNING: "running",
+    COMPLETED: "completed",
+}
+#: Cells with one of these tags are left out.
+SKIP_TAGS: Final = frozenset({"skip-execution", "skip-run"})
+#: papermill marks failures with extra cells; a notebook that is run again loses them.
+_ERROR_MARKER: Final = "papermill-error-cell-tag"
+
+
+class Record:
+    """Applies what happened to a notebook. Every method takes plain data and a time."""
+
+    def __init__(self, notebook: NotebookNode, limit: int = LIMIT) -> None:
+        self.notebook = notebook
+        self.outputs = Outputs(notebook, limit)
+        self._started: dict[int, datetime] = {}
+        self._begun: datetime | None = None
+
+    def begin(self, at: datetime) -> None:
+        """Forget earlier executions: outputs, counts, statuses."""
+        self._begun = at
+        self.notebook.cells = [
+            cell
+            for cell in self.notebook.cells
+            if _ERROR_MARKER not in cell.metadata.get("tags", [])
+        ]
+        self.notebook.metadata.setdefault("papermill", {}).update(
+            {
+                "start_time": at.isoformat(),
+                "end_time": None,
+                "duration": None,
+                "exception": None,
+            }
+        )
+        self.notebook.metadata["mlflowkit"] = {"status": RUNNING}
+        for cell in self.notebook.cells:
+            self._reset(cell)
+
+    def _reset(self, cell: NotebookNode) -> None:
+        cell.metadata["papermill"] = {
+            "exception": None,
+            "start_time": None,
+            "end_time": None,
+            "duration": None,
+            "status": "pending",
+        }
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+            cell.metadata["mlflowkit"] = {"status": NOT_RUN}
+
+    def cell_passed(self, cell: int) -> None:
+        """The execution went past a cell that has nothing to run."""
+        node = self.notebook.cells[cell]
+        if node.cell_type == "code":
+            node.metadata["mlflowkit"] = {"status": SKIPPED}
+        else:
+            node.metadata.papermill["status"] = "completed"
+
+    def cell_started(self, cell: int, at: datetime) -> None:
+        """The cell's code was sent to the kernel."""
+        self._started[cell] = at
+        node = self.notebook.cells[cell]
+        node.metadata["mlflowkit"] = {"status": RUNNING}
+        node.metadata["papermill"].update(
+            {"status": "running", "start_time": at.isoformat(), "exception": False}
+        )
+
+    def cell_ended(
+        self, cell: int, status: str, at: datetime, seconds: float, count: int | None
+    ) -> None:
+        """The cell is over, one way or another."""
+        node = self.notebook.cells[cell]
+        self.outputs.settle(cell)
+        if count is not None:
+            node.execution_count = count
+        node.metadata["mlflowkit"] = {"status": status, "seconds": round(seconds, 3)}
+        failed = status not in _PAPERMILL
+        node.metadata["papermill"].update(
+            {
+                "status": _PAPERMILL.get(status, "failed"),
+                "end_time": at.isoformat(),
+                "duration": round(seconds, 6),
+                "exception": failed,
+            }
+        )
+
+    def finish(self, status: str, at: datetime, **facts: Any) -> None:
+        """The execution is over. Cells that were not reached stay "not run"."""
+        self.outputs.settle()
+        seconds = (at - self._begun).total_seconds() if self._begun else 0.0
+        self.notebook.metadata["mlflowkit"] = {
+            "status": status,
+            "seconds": round(seconds, 3),
+            **facts,
+        }
+        self.notebook.metadata["papermill"].update(
+            {
+                "end_time": at.isoformat(),
+                "duration": seconds,
+                "exception": None if status == COMPLETED else True,
+            }
+        )
+
+    def running(self) -> list[int]:
+        """Cells that started and did not end."""
+        return [
+            at
+            for at, cell in enumerate(self.notebook.cells)
+            if cell.metadata.get("mlflowkit", {}).get("status") == RUNNING
+        ]
+
+    def started_at(self, cell: int) -> datetime | None:
+        return self._started.get(cell)

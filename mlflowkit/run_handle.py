@@ -1,0 +1,410 @@
+"""A run in a person's hands: `run.wait()`, `run["fit"].result()`, `run.retry()`.
+
+Reads the store and asks the engine; works out no state itself.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mlflowkit.artifacts import serializers
+from mlflowkit.artifacts.files import FileArtifacts
+from mlflowkit.core.spec import RETURN_VALUE, UNMAPPED
+from mlflowkit.core.states import ENDED, TaskState
+from mlflowkit.core.values import StoredValue
+from mlflowkit.core.view import RunView, TaskView
+from mlflowkit.engine.client import EngineClient, ensure_engine
+from mlflowkit.engine.locks import engine_alive
+from mlflowkit.errors import (
+    RunFailed,
+    RunInterrupted,
+    RunNotFound,
+    TaskFailed,
+    TaskNotInRun,
+    UnknownXCom,
+    XComNotThere,
+)
+from mlflowkit.store import reading, xcoms
+from mlflowkit.store.database import Database, open_database
+from mlflowkit.store.reading import AttemptView, RunSummary
+from mlflowkit.store.runs import spec_of
+
+_databases: dict[Path, Database] = {}
+LOOK_SECONDS = 0.02
+
+
+def database(home: Path) -> Database:
+    """The store of a home, opened once in this process."""
+    if home not in _databases:
+        _databases[home] = open_database(home)
+    return _databases[home]
+
+
+class RunHandle:
+    """One DAG run."""
+
+    def __init__(self, run_id: str, home: Path, dag: Any = None) -> None:
+        self.run_id, self.home, self._dag = run_id, home, dag
+
+    def view(self) -> RunView:
+        """The run as it is now.
+
+        Raises:
+            RunNotFound: it is not in the store.
+        """
+        with database(self.home).reading() as tx:
+            found = reading.run_view(
+                tx, self.run_id, engine_alive=engine_alive(self.home)
+            )
+            if found is None:
+                known = [r.run_id for r in reading.list_runs(tx)]
+                raise RunNotFound(self.run_id, known)
+        return found
+
+    @property
+    def state(self) -> str:
+        return self.view().state
+
+    @property
+    def path(self) -> Path:
+        """The folder with its executed notebooks and logs."""
+        return self.home / "runs" / self.run_id
+
+    def wait(self, timeout: float | None = None) -> RunHandle:
+        """Wait until the run has ended. Interrupting it stops the waiting, not the run.
+
+        Args:
+            timeout: Seconds; None waits as long as it takes.
+
+        Raises:
+            RunFailed: it ended without success; the task's own error is its `__cause__`.
+            RunInterrupted: its engine died. `mlflowkit runs resume` goes on.
+            TimeoutError: it has not ended yet.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        client = EngineClient(self.home)
+        if client.connect():
+            try:
+                client.call("watch", run_id=self.run_id, timeout=timeout)
+            except TimeoutError:
+                raise TimeoutError(
+                    f"the run {self.run_id} has not ended after {timeout} s"
+                ) from None
+            except Exception as exc:
+                if not type(exc).__module__.startswith("mlflowkit"):
+                    raise
+            finally:
+                client.close()
+        while True:
+            view = self.view()
+            if view.ended:
+                break
+            if view.interrupted:
+                raise RunInterrupted(self.run_id)
+            if deadline is not None and time.monotonic() > deadline:
+                raise TimeoutError(
+                    f"the run {self.run_id} has not ended after {timeout} s"
+                )
+            time.sleep(LOOK_SECONDS)
+        if view.state != "success":
+            raise self._failure(view)
+        return self
+
+    def _failure(self, view: RunView) -> RunFailed:
+        for task in view.tasks:
+            for instance in task.instances:
+                if instance.state is not TaskState.FAILED:
+                    continue
+                attempts = self[task.task_id][instance.map_index].attempts()
+                error = attempts[-1].error if attempts else ""
+                failure = RunFailed(self.run_id, task.task_id, instance.reason)
+                failure.__cause__ = self._cause(attempts, error or instance.reason)
+                return failure
+        return RunFailed(self.run_id, "", view.reason)
+
+    def _cause(self, attempts: list[AttemptView], text: str) -> BaseException:
+        """The task's own exception, if it could travel; else its text."""
+        stored = attempts[-1].facts.get("exception") if attempts else None
+        if stored is not None:
+            value = msgspec.convert(stored, StoredValue)
+            try:
+                found = serializers.load(value, FileArtifacts(self.home / "artifacts"))
+            except Exception:  # noqa: BLE001 - it is only a nicety; the text says the same
+                found = None
+            if isinstance(found, BaseException):
+                found.add_note(text)
+                return found
+        return TaskFailed(text)
+
+    def __getitem__(self, task_id: str) -> TaskHandle:
+        """A task of the run.
+
+        Raises:
+            TaskNotInRun: its DAG has no such task.
+        """
+        with database(self.home).reading() as tx:
+            spec = spec_of(tx, self.run_id)
+        if spec is None:
+            raise RunNotFound(self.run_id, [])
+        if task_id not in spec.tasks:
+            raise TaskNotInRun(self.run_id, task_id, spec.tasks)
+        mapped = spec.tasks[task_id].expansion is not None  # type: ignore[index]
+        return TaskHandle(self, task_id, None if mapped else UNMAPPED)
+
+    def log(
+        self, task_id: str, map_index: int = UNMAPPED, attempt: int | None = None
+    ) -> str:
+        """What the task wrote: standard output, standard error, logging."""
+        return self[task_id][map_index].log(attempt)
+
+    def cancel(self) -> None:
+        """Stop it: what runs is killed, what waits is skipped."""
+        self._call("cancel", run_id=self.run_id)
+
+    def retry(
+        self, task_ids: list[str] | None = None, *, code: str = "latest"
+    ) -> RunHandle:
+        """Run again what did not succeed, or these tasks and all below them.
+
+        Args:
+            task_ids: None: all that did not succeed; their upstream XComs are kept.
+            code: "latest" takes the DAG as it is now, and says which tasks changed;
+                "same" keeps the run's own.
+
+        Raises:
+            RunStillRunning: it has not ended.
+            ShapeChanged: the DAG has other tasks or arrows now.
+        """
+        newer = None
+        if code == "latest" and self._dag is not None:
+            from mlflowkit.app import retry_code
+
+            with database(self.home).reading() as tx:
+                spec = spec_of(tx, self.run_id)
+            if spec is None:
+                raise RunNotFound(self.run_id, [])
+            newer, changed = retry_code(self._dag, spec, self.home)
+            if changed:
+                print(f"changed since the run was started: {', '.join(changed)}")  # noqa: T201
+        self._call("retry", run_id=self.run_id, task_ids=task_ids or [], code=newer)
+        return self
+
+    def _call(self, do: str, **arguments: Any) -> Any:
+        client = ensure_engine(self.home)
+        try:
+            return client.call(do, **arguments)
+        finally:
+            client.close()
+
+    def __repr__(self) -> str:
+        view = self.view()
+        lines = [
+            f"run {self.run_id}: {view.state}"
+            + (f" ({view.reason})" if view.reason else "")
+        ]
+        lines += [f"  {t.task_id}: {_state_line(t)}" for t in view.tasks]
+        return "\n".join(lines)
+
+
+class TaskHandle:
+    """A task of a run; of a mapped one, all its instances, or one."""
+
+    def __init__(self, run: RunHandle, task_id: str, map_index: int | None) -> None:
+        self._run, self.task_id, self._index = run, task_id, map_index
+
+    def __getitem__(self, map_index: int) -> TaskHandle:
+        """One instance of a mapped task."""
+        return TaskHandle(self._run, self.task_id, map_index)
+
+    def view(self) -> TaskView:
+        return self._run.view().task(self.task_id)
+
+    @property
+    def state(self) -> str:
+        if self._index is None:
+            return str(self.view().state)
+        found = [i.state for i in self.view().instances if i.map_index == self._index]
+        return str(found[0]) if found else str(TaskState.NONE)
+
+    def result(self, key: str = RETURN_VALUE, *, timeout: float | None = None) -> Any:
+        """Its value; of a mapped task, a list of them. Waits if it must.
+
+        Raises:
+            RunFailed: it did not succeed.
+            UnknownXCom: it pushed nothing under `key`.
+        """
+        self._wait(timeout)
+        home = self._run.home
+        with database(home).reading() as tx:
+            run_key = xcoms.run_key_of(tx, self._run.run_id)
+            assert run_key is not None
+            if self._index is None:
+                found = xcoms.page_xcoms(
+                    tx, run_key, self.task_id, key, limit=1_000_000
+                )
+                stored = [value for _, value in found]
+            else:
+                one = xcoms.get_xcom(tx, run_key, self.task_id, key, self._index)
+                stored = [one] if one is not None else []
+            keys = xcoms.keys_of(tx, run_key, self.task_id)
+        artifacts = FileArtifacts(home / "artifacts")
+        if self._index is None:
+            return [serializers.load(value, artifacts) for value in stored]
+        if stored:
+            return serializers.load(stored[0], artifacts)
+        if key == RETURN_VALUE:
+            return None
+        raise UnknownXCom("a person", self.task_id, key, keys)
+
+    def _wait(self, timeout: float | None) -> None:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            view = self._run.view()
+            if TaskState(self.state) in ENDED or view.ended:
+                break
+            if view.interrupted:
+                raise RunInterrupted(self._run.run_id)
+            if deadline is not None and time.monotonic() > deadline:
+                raise TimeoutError(
+                    f"task {self.task_id!r} has not ended after {timeout} s"
+                )
+            time.sleep(LOOK_SECONDS)
+        state = self.state
+        if state != TaskState.SUCCESS:
+            if state == TaskState.FAILED:
+                self._run.wait()
+            raise XComNotThere(self._run.run_id, self.task_id, state)
+
+    def attempts(self) -> list[AttemptView]:
+        """Its attempts that have ended, oldest first."""
+        index = UNMAPPED if self._index is None else self._index
+        with database(self._run.home).reading() as tx:
+            return reading.ended_attempts(tx, self._run.run_id, self.task_id, index)
+
+    def _file(self, suffix: str, attempt: int | None) -> Path | None:
+        index = "" if self._index in (None, UNMAPPED) else f".{self._index}"
+        folder = self._run.path / "logs"
+        if attempt is not None:
+            return folder / f"{self.task_id}{index}.{attempt}{suffix}"
+        numbers = [
+            i.attempt for i in self.view().instances if i.map_index == self._index
+        ]
+        return (
+            folder / f"{self.task_id}{index}.{numbers[0]}{suffix}" if numbers else None
+        )
+
+    def log(self, attempt: int | None = None) -> str:
+        """What an attempt wrote, the latest one by default."""
+        path = self._file(".log", attempt)
+        return (
+            path.read_text(errors="replace")
+            if path is not None and path.exists()
+            else ""
+        )
+
+    def notebook(self) -> ExecutedNotebook:
+        """The executed notebook of the latest attempt.
+
+        Raises:
+            FileNotFoundError: it is no notebook, or none was executed yet.
+        """
+        index = "" if self._index in (None, UNMAPPED) else f".{self._index}"
+        path = self._run.path / f"{self.task_id}{index}.ipynb"
+        if not path.exists():
+            raise FileNotFoundError(
+                f"task {self.task_id!r} has no executed notebook at {path}"
+            )
+        return ExecutedNotebook(path)
+
+    def __repr__(self) -> str:
+        index = "" if self._index in (None, UNMAPPED) else f"[{self._index}]"
+        return f"<{self.task_id}{index} of {self._run.run_id}: {self.state}>"
+
+
+class ExecutedNotebook:
+    """A notebook with its outputs, as a run left it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def html(self) -> str:
+        """The notebook as a page of its own. Needs nbconvert."""
+        import nbformat
+
+        try:
+            from nbconvert import HTMLExporter
+        except ImportError as exc:
+            from mlflowkit.errors import MissingExtra
+
+            raise MissingExtra(
+                "nbconvert", "all", "showing a notebook as HTML"
+            ) from exc
+        body, _ = HTMLExporter().from_notebook_node(
+            nbformat.read(self.path, as_version=4)
+        )
+        return str(body)
+
+    def __repr__(self) -> str:
+        return f"<executed notebook {self.path}>"
+
+
+class RunList:
+    """The runs of a DAG, or of all, the newest first."""
+
+    def __init__(self, home: Path, dag_id: str | None) -> None:
+        self._home, self._dag_id = home, dag_id
+
+    def _summaries(self, state: str | None = None) -> list[RunSummary]:
+        with database(self._home).reading() as tx:
+            return reading.list_runs(tx, self._dag_id, state=state, limit=1_000_000)
+
+    def __iter__(self) -> Iterator[RunHandle]:
+        return (RunHandle(s.run_id, self._home) for s in self._summaries())
+
+    def __len__(self) -> int:
+        return len(self._summaries())
+
+    def __getitem__(self, which: int | str) -> RunHandle:
+        """A run by position (0 is the newest) or by id."""
+        if isinstance(which, int):
+            return RunHandle(self._summaries()[which].run_id, self._home)
+        handle = RunHandle(which, self._home)
+        handle.view()
+        return handle
+
+    def last(self, *, state: str | None = None) -> RunHandle | None:
+        """The newest run, or the newest in that state; None if there is none."""
+        found = self._summaries(state)
+        return RunHandle(found[0].run_id, self._home) if found else None
+
+    def to_df(self) -> Any:
+        """All of them as a pandas DataFrame."""
+        import pandas
+
+        rows = [_plain(s) for s in self._summaries()]
+        return pandas.DataFrame(rows)
+
+    def __repr__(self) -> str:
+        lines = [
+            f"{s.run_id}  {s.state}  {s.created_at:%Y-%m-%d %H:%M}"
+            for s in self._summaries()
+        ]
+        return "\n".join(lines) or "no runs yet"
+
+
+def _plain(summary: RunSummary) -> dict[str, Any]:
+    return {name: getattr(summary, name) for name in summary.__dataclass_fields__}
+
+
+def _state_line(task: TaskView) -> str:
+    if not task.mapped:
+        return f"{task.state}" + (f" ({task.reason})" if task.reason else "")
+    return (
+        ", ".join(f"{n} {state}" for state, n in task.counts.items())
+        or "not expanded yet"
+    )

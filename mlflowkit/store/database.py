@@ -1,0 +1,121 @@
+"""Opening the database: pragmas, schema, and transactions that say what they are for.
+
+SQLite runs in WAL mode: readers never wait for the writer. `synchronous=NORMAL`
+loses nothing when a process dies; a power cut may lose the last moments, never the file.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.pool import QueuePool
+
+from mlflowkit.errors import HomeUnwritable, StoreDamaged, StoreTooNew
+
+#: The newest migration. `tests/store/test_migrations.py` holds it to the files.
+HEAD = "0001"
+BUSY_TIMEOUT_MS = 30_000
+
+
+#: What a store function is given: it reads and writes inside, and never commits.
+Transaction = Connection
+
+
+class Database:
+    """One store, opened by one process. Other processes may open it at the same time."""
+
+    def __init__(self, engine: Engine, path: Path | None) -> None:
+        self._engine, self.path = engine, path
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """One consistent look at the store; never waits for a writer."""
+        with self._engine.connect() as tx:
+            yield tx
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One transaction. All of it is saved when the block ends, or nothing."""
+        with self._engine.connect() as tx:
+            tx.exec_driver_sql("BEGIN IMMEDIATE")
+            try:
+                yield tx
+            except BaseException:
+                tx.rollback()
+                raise
+            tx.commit()
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+def open_database(home: Path, *, synchronous: str = "NORMAL") -> Database:
+    """The store of a home, its schema brought up to date first.
+
+    Raises:
+        HomeUnwritable: the file cannot be opened for writing.
+        StoreDamaged: the file is no SQLite database.
+        StoreTooNew: it was written by a newer mlflowkit.
+    """
+    path = home / "store.db"
+    engine = create_engine(
+        f"sqlite:///{path}",
+        poolclass=QueuePool,
+        connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "connect")
+    def _pragmas(connection: Any, _record: Any) -> None:
+        connection.isolation_level = (
+            None  # transactions are begun by hand: BEGIN IMMEDIATE
+        )
+        connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute(f"PRAGMA synchronous={synchronous}")
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA cache_size=-16000")
+
+    try:
+        _bring_up_to_date(engine, home)
+    except OperationalError as exc:
+        raise HomeUnwritable(home, str(exc.orig)) from exc
+    except DatabaseError as exc:
+        raise StoreDamaged(path, str(exc.orig)) from exc
+    return Database(engine, path)
+
+
+def _version(engine: Engine) -> str | None:
+    with engine.connect() as tx:
+        if not inspect(tx).has_table("alembic_version"):
+            return None
+        return tx.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _bring_up_to_date(engine: Engine, home: Path) -> None:
+    if _version(engine) == HEAD:
+        return
+    with (home / "migrate.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two processes may open a new home at once
+        found = _version(engine)
+        if found == HEAD:
+            return
+        if found is not None and found > HEAD:
+            raise StoreTooNew(home, found, HEAD)
+        migrate(engine, HEAD)
+
+
+def migrate(engine: Engine, to: str) -> None:
+    """Run the migrations up to revision `to`."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["engine"] = engine
+    command.upgrade(config, to)

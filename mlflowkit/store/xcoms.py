@@ -1,0 +1,168 @@
+"""XComs and ended attempts. An XCom is written in the transaction that records its attempt's success."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, delete, select
+from sqlalchemy.dialects.sqlite import insert as upsert_into
+
+from mlflowkit.core.spec import AttemptId
+from mlflowkit.core.values import StoredValue
+from mlflowkit.store import codec
+from mlflowkit.store.tables import attempts, runs, xcoms
+
+_COLUMNS = [c for c in xcoms.c if c.name not in ("run_key", "task_id", "attempt")]
+
+
+def _save(table: Any) -> Any:
+    keys = [c.name for c in table.primary_key]
+    statement = upsert_into(table)
+    changes = {
+        c.name: statement.excluded[c.name] for c in table.c if c.name not in keys
+    }
+    return statement.on_conflict_do_update(index_elements=keys, set_=changes)
+
+
+_SAVE_XCOM, _SAVE_ATTEMPT = _save(xcoms), _save(attempts)
+
+
+def xcom_row(
+    run_key: int, attempt: AttemptId, key: str, value: StoredValue
+) -> dict[str, Any]:
+    return {
+        "run_key": run_key,
+        "task_id": attempt.task_id,
+        "map_index": attempt.map_index,
+        "key": key,
+        "attempt": attempt.number,
+        "codec": value.codec,
+        "inline": value.inline,
+        "artifact": value.artifact,
+        "size": value.size,
+        "length": value.length,
+        "keys": codec.encode(value.keys) if value.keys is not None else None,
+        "preview": value.preview,
+    }
+
+
+def attempt_row(
+    run_key: int,
+    attempt: AttemptId,
+    outcome: str,
+    *,
+    reason: str,
+    error: str,
+    facts: Any,
+    bundle: str,
+    started_at: datetime | None,
+    ended_at: datetime,
+) -> dict[str, Any]:
+    return {
+        "run_key": run_key,
+        "task_id": attempt.task_id,
+        "map_index": attempt.map_index,
+        "number": attempt.number,
+        "outcome": outcome,
+        "reason": reason,
+        "error": error,
+        "facts": codec.encode(facts),
+        "bundle": bundle,
+        "started_at": started_at,
+        "ended_at": ended_at,
+    }
+
+
+def save_xcoms(tx: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    if rows:
+        tx.execute(_SAVE_XCOM, rows)
+
+
+def save_attempts(tx: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    if rows:
+        tx.execute(_SAVE_ATTEMPT, rows)
+
+
+def forget_xcoms(tx: Connection, run_key: int, task_id: str, map_index: int) -> None:
+    """What earlier attempts of a task instance gave, before a new one starts."""
+    tx.execute(
+        delete(xcoms).where(
+            xcoms.c.run_key == run_key,
+            xcoms.c.task_id == task_id,
+            xcoms.c.map_index == map_index,
+        )
+    )
+
+
+def _value(row: Any) -> StoredValue:
+    return StoredValue(
+        codec=row.codec,
+        inline=row.inline,
+        artifact=row.artifact,
+        size=row.size,
+        length=row.length,
+        keys=tuple(codec.decode(row.keys)) if row.keys is not None else None,
+        preview=row.preview,
+    )
+
+
+def get_xcom(
+    tx: Connection, run_key: int, task_id: str, key: str, map_index: int
+) -> StoredValue | None:
+    """One XCom, or None."""
+    found = tx.execute(
+        select(*_COLUMNS).where(
+            xcoms.c.run_key == run_key,
+            xcoms.c.task_id == task_id,
+            xcoms.c.map_index == map_index,
+            xcoms.c.key == key,
+        )
+    ).one_or_none()
+    return _value(found) if found is not None else None
+
+
+def page_xcoms(
+    tx: Connection,
+    run_key: int,
+    task_id: str,
+    key: str,
+    *,
+    offset: int = 0,
+    limit: int = 1000,
+) -> list[tuple[int, StoredValue]]:
+    """XComs of a mapped task, by map index."""
+    found = tx.execute(
+        select(*_COLUMNS)
+        .where(
+            xcoms.c.run_key == run_key, xcoms.c.task_id == task_id, xcoms.c.key == key
+        )
+        .order_by(xcoms.c.map_index)
+        .offset(offset)
+        .limit(limit)
+    )
+    return [(r.map_index, _value(r)) for r in found]
+
+
+def count_xcoms(tx: Connection, run_key: int, task_id: str, key: str) -> int:
+    from sqlalchemy import func
+
+    return tx.execute(
+        select(func.count()).where(
+            xcoms.c.run_key == run_key, xcoms.c.task_id == task_id, xcoms.c.key == key
+        )
+    ).scalar_one()
+
+
+def keys_of(tx: Connection, run_key: int, task_id: str) -> list[str]:
+    found = tx.execute(
+        select(xcoms.c.key)
+        .where(xcoms.c.run_key == run_key, xcoms.c.task_id == task_id)
+        .distinct()
+    )
+    return sorted(r.key for r in found)
+
+
+def run_key_of(tx: Connection, run_id: str) -> int | None:
+    return tx.execute(select(runs.c.run_key).where(runs.c.run_id == run_id)).scalar()

@@ -1,0 +1,39 @@
+"""What a person has around them now: environment, folder, paths, interpreter, distributions."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from pathlib import Path
+
+from mlflowkit.ports import Surroundings
+from mlflowkit.worker.processes import ENGINE_MARK
+
+#: Change with every command and say nothing about the work.
+NOISE = frozenset({"_", "OLDPWD", "SHLVL", "LINES", "COLUMNS", ENGINE_MARK})
+
+
+def surroundings() -> Surroundings:
+    """Taken at each run, so that `os.environ[...] =`, `os.chdir` and `%pip install` count at once."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return Surroundings(
+        python=sys.executable,
+        env={k: v for k, v in os.environ.items() if k not in NOISE},
+        cwd=os.getcwd(),
+        sys_path=tuple(sys.path),
+        umask=mask,
+        distributions=distributions(),
+    )
+
+
+def distributions() -> str:
+    """A hash of what is installed: names and versions, and when each was put there."""
+    found = hashlib.sha256()
+    for entry in sorted({Path(p) for p in sys.path if p}):
+        if not entry.is_dir():
+            continue
+        for info in sorted(entry.glob("*.dist-info")):
+            found.update(f"{info.name} {info.stat().st_mtime_ns}\n".encode())
+    return found.hexdigest()

@@ -1,0 +1,248 @@
+"""One attempt: the task's arguments in, its code, its XComs out. Where user code is called.
+
+`except Exception` and wider stand in this file alone: whatever user code does ends
+as a plain `Ended`, never as an exception in a worker.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import mlflowkit
+from mlflowkit.core.spec import RETURN_VALUE, DagSpec
+from mlflowkit.core.values import StoredValue
+from mlflowkit.errors import TaskSkipped, UnknownXCom, UserError
+from mlflowkit.ports import (
+    CellEvent,
+    LaunchOrder,
+    NotebookRunner,
+    Services,
+    as_running,
+)
+from mlflowkit.worker.context import MappedValues, TaskInstance, build_context
+from mlflowkit.worker.protocol import Ended
+
+OUR_FOLDER = str(Path(mlflowkit.__file__).parent)
+
+
+class Executable(Protocol):
+    """A task whose arguments are all there."""
+
+    def execute(self, context: dict[str, Any]) -> object: ...
+
+
+class Code(Protocol):
+    """An open bundle."""
+
+    @property
+    def spec(self) -> DagSpec: ...
+    def prepare(
+        self,
+        task_id: str,
+        resolve: Callable[[str, str], object],
+        params: Mapping[str, Any],
+        axes: Mapping[str, int],
+        item: Callable[[str, str, int], object],
+    ) -> Executable:
+        """The task, with XComs, parameters and its mapped arguments put in place."""
+        ...
+
+
+class Values(Protocol):
+    """Typed values in and out of their stored form."""
+
+    def dump(self, value: object, *, expandable: bool, where: str) -> StoredValue: ...
+    def load(self, stored: StoredValue) -> Any: ...
+    def load_item(self, stored: StoredValue, index: int) -> Any: ...
+
+
+class Link(Protocol):
+    """The way to the engine, while an attempt runs."""
+
+    def ask(self, what: str, **arguments: Any) -> Any: ...
+    def note(self, line: bytes) -> None: ...
+
+
+class Attempt:
+    """A running attempt, and what its code may ask of us (`ports.RunningTask`)."""
+
+    def __init__(
+        self,
+        order: LaunchOrder,
+        code: Code,
+        values: Values,
+        link: Link,
+        notebooks: NotebookRunner,
+    ) -> None:
+        self.order, self._code, self._values, self._link = order, code, values, link
+        self.notebooks = notebooks
+        self.services: Services = _Services(link)
+        self._pushed: dict[str, StoredValue] = {}
+        self._mine: dict[str, object] = {}
+        #: What the task's code raised, if it did.
+        self.exception: BaseException | None = None
+        self.params: dict[str, Any] = json.loads(order.params_json)
+        self.ti = TaskInstance(order, code.spec, self.pull, self.push)
+        self.context = build_context(
+            order, code.spec, self.params, json.loads(order.facts_json), self.ti
+        )
+
+    @property
+    def output_base(self) -> Path:
+        """Where an executed notebook goes, without suffix."""
+        return Path(self.order.output_base)
+
+    # ── asked by user code ──────────────────────────────────────────────────
+
+    def push(self, key: str, value: object) -> None:
+        expandable = key in self.order.expanded_keys
+        where = f"task {self.order.attempt.task_id!r}, XCom {key!r}"
+        self._pushed[key] = self._values.dump(value, expandable=expandable, where=where)
+        self._mine[key] = value
+
+    def pull(self, task_id: str, key: str, map_index: int | None) -> Any:
+        if task_id == self.order.attempt.task_id and key in self._mine:
+            return self._mine[key]
+        task = self._code.spec.tasks[task_id]  # type: ignore[index]  # a plain str is one
+        if task.expansion is not None and map_index is None:
+            return self._mapped(task_id, key)
+        stored = self._fetch(task_id, key, -1 if map_index is None else map_index)
+        return self._values.load(stored) if stored is not None else None
+
+    def progress(self, facts: Mapping[str, object]) -> None:
+        self._link.note(json.dumps({"kind": "progress", **facts}, default=str).encode())
+
+    def cell_event(self, event: CellEvent) -> None:
+        line = {"kind": event.kind, "cell": event.cell, **event.facts}
+        self._link.note(json.dumps(line, default=str).encode())
+
+    # ── values of other tasks ───────────────────────────────────────────────
+
+    def _fetch(self, task_id: str, key: str, map_index: int) -> StoredValue | None:
+        ahead = f"{task_id}\0{key}"
+        if map_index < 0 and ahead in self.order.inputs:
+            return self.order.inputs[ahead]
+        found = self._link.ask("xcom", task_id=task_id, key=key, map_index=map_index)
+        if found["value"] is None and found["succeeded"]:
+            raise UnknownXCom(self.order.attempt.task_id, task_id, key, found["keys"])
+        return _stored(found["value"])
+
+    def _mapped(self, task_id: str, key: str) -> MappedValues:
+        length = self._link.ask("xcom_count", task_id=task_id, key=key)
+
+        def page(offset: int, limit: int) -> list[tuple[int, StoredValue]]:
+            found = self._link.ask(
+                "xcom_page", task_id=task_id, key=key, offset=offset, limit=limit
+            )
+            return [(index, StoredValue(**value)) for index, value in found]
+
+        return MappedValues(length, page, self._values.load)
+
+    def _item(self, task_id: str, key: str, index: int) -> Any:
+        """Item `index` of what a mapped task expands over."""
+        task = self._code.spec.tasks[task_id]  # type: ignore[index]  # a plain str is one
+        if task.expansion is not None:
+            return self._mapped(task_id, key)[index]
+        sliced = self.order.inputs.get(f"{task_id}\0{key}\0{index}")
+        if sliced is not None:
+            return self._values.load(sliced)
+        stored = self._fetch(task_id, key, -1)
+        if stored is None:
+            raise UnknownXCom(self.order.attempt.task_id, task_id, key, [])
+        return self._values.load_item(stored, index)
+
+    # ── running ─────────────────────────────────────────────────────────────
+
+    def run(self) -> Ended:
+        """Call the task's code. Never raises, whatever the code does."""
+        attempt = self.order.attempt
+        try:
+            with as_running(self):
+                task = self._code.prepare(
+                    attempt.task_id,
+                    lambda task_id, key: self.pull(task_id, key, None),
+                    self.params,
+                    dict(self.order.axes),
+                    self._item,
+                )
+                result = task.execute(self.context)
+                if result is not None:
+                    self.push(RETURN_VALUE, result)
+        except TaskSkipped as exc:
+            return Ended(attempt, "skipped", why=str(exc) or "it skipped itself")
+        except KeyboardInterrupt:
+            return Ended(attempt, "failed", why="interrupted", error=story())
+        except SystemExit as exc:
+            return Ended(
+                attempt,
+                "failed",
+                why=f"it called sys.exit({exc.code!r})",
+                error=story(),
+            )
+        except UserError as exc:
+            why = f"{type(exc).__name__}: {exc}"
+            return Ended(attempt, "failed", why=why, error=story(), retryable=False)
+        except BaseException as exc:  # noqa: BLE001 - user code may raise anything
+            retryable = bool(getattr(exc, "retryable", True))
+            why = one_line(exc)
+            return Ended(attempt, "failed", why=why, error=story(), retryable=retryable)
+        return Ended(attempt, "succeeded", values=list(self._pushed.items()))
+
+
+class _Services:
+    """Long-lived processes, started by the engine so that they outlive the attempt."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def start(
+        self, name: str, argv: list[str], *, env: Mapping[str, str], log: Path
+    ) -> int:
+        pid: int = self._link.ask(
+            "service_start", name=name, argv=argv, env=dict(env), log=str(log)
+        )
+        return pid
+
+    def stop(self, name: str) -> None:
+        self._link.ask("service_stop", name=name)
+
+
+def _stored(found: Mapping[str, Any] | None) -> StoredValue | None:
+    if found is None:
+        return None
+    keys = found.get("keys")
+    return StoredValue(**{**found, "keys": tuple(keys) if keys is not None else None})
+
+
+def one_line(exc: BaseException) -> str:
+    """`ValueError: no such file`, shortened, for the task instance's reason."""
+    lines = str(exc).strip().splitlines()
+    text = f"{type(exc).__name__}: {lines[0]}" if lines else type(exc).__name__
+    return text if len(text) <= 300 else text[:297] + "..."
+
+
+def story() -> str:
+    """The current exception as a traceback of the person's own frames."""
+    kind, exc, _ = sys.exc_info()
+    assert exc is not None and kind is not None
+    if isinstance(exc, UserError) or hasattr(exc, "story"):
+        return str(getattr(exc, "story", "") or exc)
+    told = traceback.TracebackException.from_exception(exc)
+    todo, seen = [told], set[int]()
+    while todo:
+        one = todo.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        theirs = [f for f in one.stack if not f.filename.startswith(OUR_FOLDER)]
+        if theirs:
+            one.stack = traceback.StackSummary.from_list(theirs)
+        todo += [
+            linked for linked in (one.__cause__, one.__context__) if linked is not None
+        ]
+    return "".join(told.format())

@@ -1,0 +1,179 @@
+"""What a running task sees of the world: its context, its task instance, its XComs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, overload
+
+from mlflowkit.core.spec import RETURN_VALUE, DagSpec
+from mlflowkit.core.values import StoredValue
+from mlflowkit.errors import UnknownXComTask
+from mlflowkit.ports import LaunchOrder
+
+#: Pull(task_id, key, map_index) gives a value; mapped tasks give a `MappedValues`.
+Pull = Callable[[str, str, int | None], Any]
+Push = Callable[[str, object], None]
+
+PAGE = 1000
+
+
+class MappedValues(Sequence[Any]):
+    """The XComs of a mapped task, by map index, read page by page as they are asked for."""
+
+    def __init__(
+        self,
+        length: int,
+        page: Callable[[int, int], list[tuple[int, StoredValue]]],
+        load: Callable[[StoredValue], Any],
+    ) -> None:
+        self._length, self._page, self._load = length, page, load
+        self._start, self._items = 0, list[tuple[int, StoredValue]]()
+
+    def __len__(self) -> int:
+        return self._length
+
+    @overload
+    def __getitem__(self, index: int) -> Any: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Any]: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(self._length))]
+        at = index + self._length if index < 0 else index
+        if not 0 <= at < self._length:
+            raise IndexError(f"index {index} of {self._length} mapped values")
+        if not self._start <= at < self._start + len(self._items):
+            self._start = at - at % PAGE
+            self._items = self._page(self._start, PAGE)
+        return self._load(self._items[at - self._start][1])
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[i] for i in range(self._length))
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Sequence) and not isinstance(other, str | bytes):
+            return list(self) == list(other)
+        return NotImplemented
+
+    def __hash__(self) -> int:
+        raise TypeError(
+            "the values of a mapped task cannot be hashed: use list(...) or tuple(...)"
+        )
+
+    def __repr__(self) -> str:
+        return f"<{self._length} mapped values>"
+
+    def __reduce__(self) -> tuple[type[list[Any]], tuple[list[Any]]]:
+        return list, (list(self),)
+
+
+class TaskInstance:
+    """`ti` in a context: who the task is, and its XComs."""
+
+    def __init__(
+        self, order: LaunchOrder, spec: DagSpec, pull: Pull, push: Push
+    ) -> None:
+        self._order, self._spec, self._pull, self._push = order, spec, pull, push
+        self.dag_id: str = spec.dag_id
+        self.run_id, self.task_id, self.map_index, self.attempt_number = order.attempt
+        #: 1 for the first try; attempts that were lost do not count.
+        self.try_number = order.try_number
+        self.max_tries = order.max_tries
+        self.log = logging.getLogger(f"mlflowkit.task.{self.task_id}")
+
+    @property
+    def state_dir(self) -> Path:
+        """A folder of this task instance, kept over its attempts: for checkpoints."""
+        folder = Path(self._order.state_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def xcom_push(self, key: str, value: object) -> None:
+        """Give a value to other tasks. They see it once this attempt has succeeded."""
+        self._push(key, value)
+
+    def xcom_pull(
+        self,
+        task_ids: str | Sequence[str] | None = None,
+        key: str = RETURN_VALUE,
+        *,
+        map_indexes: int | None = None,
+        default: Any = None,
+    ) -> Any:
+        """A value of another task of this run.
+
+        Args:
+            task_ids: One task: its value (a mapped one: all of them, lazily). Several: a list.
+                None: the tasks directly upstream.
+            key: Under which it was pushed.
+            map_indexes: Only this task instance of a mapped task.
+            default: For a task that was skipped or has not run.
+
+        Raises:
+            UnknownXComTask: the DAG has no such task.
+            UnknownXCom: the task has succeeded and pushed nothing under `key`.
+        """
+        if task_ids is None:
+            task_ids = self._spec.tasks[self.task_id].upstream
+            task_ids = task_ids[0] if len(task_ids) == 1 else list(task_ids)
+        if isinstance(task_ids, str):
+            value = self._one(task_ids, key, map_indexes)
+            return default if value is None else value
+        return [self._one(t, key, map_indexes) for t in task_ids]
+
+    def _one(self, task_id: str, key: str, map_index: int | None) -> Any:
+        if task_id not in self._spec.tasks:
+            raise UnknownXComTask(self.task_id, task_id, self._spec.tasks)
+        return self._pull(task_id, key, map_index)
+
+    def __repr__(self) -> str:
+        return f"<TaskInstance {self._order.attempt}>"
+
+
+def build_context(
+    order: LaunchOrder,
+    spec: DagSpec,
+    params: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    ti: TaskInstance,
+) -> dict[str, Any]:
+    """Airflow's names for what a task may know of its run."""
+    times = {k: _time(facts.get(k)) for k in ("logical_date", "data_interval_start")}
+    times["data_interval_end"] = _time(facts.get("data_interval_end"))
+    logical = times["logical_date"]
+    dag_run = SimpleNamespace(
+        dag_id=spec.dag_id,
+        run_id=str(order.attempt.run_id),
+        run_type=facts.get("run_type", "manual"),
+        conf=dict(params),
+        start_date=_time(facts.get("started_at")),
+        **times,
+    )
+    context: dict[str, Any] = {
+        "dag_id": spec.dag_id,
+        "run_id": str(order.attempt.run_id),
+        "task_id": order.attempt.task_id,
+        "map_index": order.attempt.map_index,
+        "try_number": order.try_number,
+        "ti": ti,
+        "task_instance": ti,
+        "dag_run": dag_run,
+        "params": dict(params),
+        **times,
+    }
+    if logical is not None:
+        context |= {
+            "ds": logical.strftime("%Y-%m-%d"),
+            "ds_nodash": logical.strftime("%Y%m%d"),
+            "ts": logical.isoformat(),
+            "ts_nodash": logical.strftime("%Y%m%dT%H%M%S"),
+        }
+    return context
+
+
+def _time(value: Any) -> datetime | None:
+    return datetime.fromisoformat(value) if isinstance(value, str) else value

@@ -1,0 +1,144 @@
+"""Processes as Linux sees them: who is below whom, how they end, and ending all of them."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import signal
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+#: Set in the environment of everything below an engine, to find what a crash left behind.
+ENGINE_MARK = "MLFLOWKIT_ENGINE"
+_libc = ctypes.CDLL(None, use_errno=True)
+
+_MEANING = {
+    signal.SIGSEGV: "segmentation fault",
+    signal.SIGABRT: "abort",
+    signal.SIGBUS: "bus error",
+    signal.SIGFPE: "arithmetic error",
+    signal.SIGILL: "illegal instruction",
+    signal.SIGKILL: "killed from outside",
+    signal.SIGTERM: "asked to end",
+    signal.SIGINT: "interrupted",
+}
+
+
+def become_subreaper() -> None:
+    """Orphans below this process become its children, whatever sessions they made."""
+    _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def die_with_parent(parent: int) -> None:
+    """SIGKILL for this process as soon as `parent` is gone."""
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it died before we asked
+        os._exit(1)
+
+
+def children(pid: int | None = None) -> list[int]:
+    """Direct children of a process, of this one by default. Empty when it is gone."""
+    pid = pid or os.getpid()
+    found: list[int] = []
+    try:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            found += [int(p) for p in (task / "children").read_text().split()]
+    except OSError:
+        return found
+    return found
+
+
+def below(pid: int) -> Iterator[int]:
+    """All descendants of a process, nearest first."""
+    todo = children(pid)
+    while todo:
+        found = todo.pop(0)
+        yield found
+        todo += children(found)
+
+
+def send(pid: int, sig: signal.Signals) -> None:
+    """A signal to a process that may be gone."""
+    try:
+        os.kill(pid, sig)
+    except ProcessLookupError:
+        return
+
+
+def kill_all_below(spare: Collection[int] = ()) -> None:
+    """SIGKILL every process below this one, but `spare`, until none is left.
+
+    Works because this process is a subreaper: whoever loses its parent comes here.
+    """
+    while True:
+        mine = [p for p in children() if p not in spare]
+        if not mine:
+            return
+        for pid in mine:
+            for deep in list(below(pid)):
+                send(deep, signal.SIGKILL)
+            send(pid, signal.SIGKILL)
+        for pid in mine:
+            try:
+                os.waitpid(pid, 0)
+            except ChildProcessError:
+                continue
+
+
+def words_for(status: int, *, out_of_memory: bool = False) -> str:
+    """An exit status as `os.waitpid` gives it, for people."""
+    code = os.waitstatus_to_exitcode(status)
+    if code >= 0:
+        return f"its process ended by itself with exit status {code}"
+    sig = signal.Signals(-code)
+    if sig is signal.SIGKILL and out_of_memory:
+        return "its process was killed because the machine ran out of memory (SIGKILL)"
+    meaning = _MEANING.get(sig)
+    return f"its process died of {sig.name}" + (f" ({meaning})" if meaning else "")
+
+
+def out_of_memory_kills() -> int:
+    """How many processes the kernel has killed for want of memory since it started."""
+    try:
+        for line in Path("/proc/vmstat").read_text().splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    except OSError:
+        return 0
+    return 0
+
+
+def hold_shared(path: Path) -> int:
+    """A shared lock that lives as long as this process or any fork of it. Returns its fd."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(fd, fcntl.LOCK_SH)
+    return fd
+
+
+def nobody_holds(path: Path) -> bool:
+    """Whether every process that held a shared lock on `path` is gone."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(fd)
+    return True
+
+
+def with_mark(name: str, value: str) -> Iterator[int]:
+    """Processes of this user whose environment, as they were started, has `name=value`."""
+    mark = f"{name}={value}".encode()
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            environment = (entry / "environ").read_bytes()
+        except OSError:
+            continue
+        if mark in environment.split(b"\0"):
+            yield int(entry.name)

@@ -1,0 +1,402 @@
+"""The supervisor of a slot: forks a child for each task, keeps its log, ends what is below it.
+
+It never runs user code, so it lives on when that code crashes, hangs or eats its
+memory. A child runs the attempts of one task, one after the other, and is gone
+before the next task starts; a spare one is forked ahead. `Ended` goes to the engine
+only when the attempt's output is in its log and, after a kill, everything is dead.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import selectors
+import signal
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from mlflowkit.ports import LaunchOrder
+from mlflowkit.worker import processes
+from mlflowkit.worker.protocol import (
+    Answer,
+    Ask,
+    BlockingChannel,
+    Close,
+    Ended,
+    Frames,
+    Kill,
+    Message,
+    Note,
+    Order,
+    Recall,
+    Returned,
+    Started,
+    decode,
+    encode,
+)
+
+#: Runs in the child: takes its channel, the output pipe and the end mark; returns at the end.
+RunChild = Callable[[BlockingChannel, int, bytes], None]
+#: A child that was told to end gets this long for its exit handlers.
+EXIT_GRACE_SECONDS = 5.0
+
+
+class Child:
+    """A forked process that runs the attempts of one task, as its supervisor sees it."""
+
+    def __init__(self, run: RunChild) -> None:
+        ours, theirs = socket.socketpair()
+        self.out, out_theirs = os.pipe()
+        self.mark = b"\0" + secrets.token_hex(16).encode() + b"\0"
+        parent = os.getpid()
+        self.pid = os.fork()
+        if self.pid == 0:
+            ours.close()
+            os.close(self.out)
+            try:
+                processes.die_with_parent(parent)
+                run(BlockingChannel(theirs), out_theirs, self.mark)
+            finally:
+                os._exit(0)
+        theirs.close()
+        os.close(out_theirs)
+        os.set_blocking(self.out, False)
+        self.sock = ours
+        self.frames = Frames()
+        self.pidfd = os.pidfd_open(self.pid)
+        self.task: tuple[str, str] | None = None  # (run, task) whose attempts it runs
+        self.tail = b""  # output read, but not yet known to be free of a mark
+
+    def send(self, message: Message) -> None:
+        try:
+            self.sock.sendall(encode(message))
+        except OSError:
+            return  # it died: its pidfd says so
+
+    def close(self) -> None:
+        self.sock.close()
+        os.close(self.out)
+        os.close(self.pidfd)
+
+
+class Supervisor:
+    """One slot: at most one attempt runs in it."""
+
+    def __init__(self, engine: socket.socket, run_child: RunChild) -> None:
+        self._engine, self._run_child = engine, run_child
+        self._engine_frames = Frames()
+        self._selector = selectors.DefaultSelector()
+        self._waiting: deque[LaunchOrder] = deque()
+        self._current: LaunchOrder | None = None
+        self._child: Child | None = None
+        self._spare: Child | None = None
+        self._log: BinaryIO | None = None
+        self._kill: Kill | None = None
+        self._next_signal: tuple[float, signal.Signals] | None = None
+        self._memory_kills = 0
+        self._closing = False
+
+    # ── loop ────────────────────────────────────────────────────────────────
+
+    def serve(self) -> None:
+        """Until the engine is gone or says that no more will come."""
+        processes.become_subreaper()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self._selector.register(self._engine, selectors.EVENT_READ, self._read_engine)
+        self._fork_spare()
+        while not (self._closing and self._current is None and not self._waiting):
+            timeout = None
+            if self._next_signal is not None:
+                timeout = max(self._next_signal[0] - time.monotonic(), 0)
+            for key, _ in self._selector.select(timeout):
+                if not key.data():
+                    self._end_everything()
+                    return
+            self._escalate()
+        self._retire_child()
+        self._end_everything()
+
+    def _end_everything(self) -> None:
+        processes.kill_all_below()
+        if self._log is not None:
+            self._log.close()
+
+    def _tell(self, message: Message) -> None:
+        self._engine.sendall(encode(message))
+
+    # ── engine ──────────────────────────────────────────────────────────────
+
+    def _read_engine(self) -> bool:
+        try:
+            data = self._engine.recv(262_144)
+        except ConnectionResetError:
+            return False
+        if not data:
+            return False
+        for frame in self._engine_frames.feed(data):
+            self._hear(decode(frame))
+        return True
+
+    def _hear(self, message: Message) -> None:
+        if isinstance(message, Order):
+            self._waiting.append(message.order)
+            self._start_next()
+        elif isinstance(message, Answer):
+            if self._child is not None:
+                self._child.send(message)
+        elif isinstance(message, Kill):
+            self._kill_asked(message)
+        elif isinstance(message, Recall):
+            self._tell(Returned([order.attempt for order in self._waiting]))
+            self._waiting.clear()
+        elif isinstance(message, Close):
+            self._closing = True
+
+    def _kill_asked(self, kill: Kill) -> None:
+        if self._current is not None and self._current.attempt == kill.attempt:
+            if self._kill is None:
+                self._kill = kill
+                self._next_signal = (time.monotonic(), signal.SIGINT)
+            return
+        for order in list(self._waiting):
+            if order.attempt == kill.attempt:
+                self._waiting.remove(order)
+                self._tell(Ended(kill.attempt, "failed", why=kill.why))
+
+    def _escalate(self) -> None:
+        """Interrupt the child; then SIGTERM, then SIGKILL for all below."""
+        if self._next_signal is None or self._kill is None or self._child is None:
+            return
+        when, sig = self._next_signal
+        if time.monotonic() < when:
+            return
+        if sig is signal.SIGKILL:
+            self._next_signal = None
+            processes.send(self._child.pid, signal.SIGKILL)
+            return
+        targets = [self._child.pid]
+        if sig is signal.SIGTERM:
+            targets += processes.below(self._child.pid)
+        for pid in targets:
+            processes.send(pid, sig)
+        later = signal.SIGTERM if sig is signal.SIGINT else signal.SIGKILL
+        self._next_signal = (time.monotonic() + self._kill.grace, later)
+
+    # ── child ───────────────────────────────────────────────────────────────
+
+    def _fork_spare(self) -> None:
+        if self._spare is None:
+            self._spare = Child(self._in_child)
+
+    def _in_child(self, channel: BlockingChannel, out: int, mark: bytes) -> None:
+        self._selector.close()
+        self._engine.close()
+        for other in (self._child, self._spare):
+            if other is not None:
+                other.close()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        self._run_child(channel, out, mark)
+
+    def _start_next(self) -> None:
+        if self._current is not None or not self._waiting:
+            return
+        order = self._waiting.popleft()
+        task = (order.attempt.run_id, order.attempt.task_id)
+        if self._child is not None and (self._child.task != task or order.isolate):
+            self._retire_child()
+        if self._child is None:
+            self._fork_spare()
+            assert self._spare is not None
+            self._child, self._spare = self._spare, None
+            self._child.task = task
+            self._selector.register(
+                self._child.sock, selectors.EVENT_READ, self._read_child
+            )
+            self._selector.register(
+                self._child.out, selectors.EVENT_READ, self._read_output
+            )
+            self._selector.register(
+                self._child.pidfd, selectors.EVENT_READ, self._child_died
+            )
+        self._current, self._kill, self._next_signal = order, None, None
+        self._memory_kills = processes.out_of_memory_kills()
+        self._child.send(Order(order))
+        self._fork_spare()
+
+    def _read_child(self) -> bool:
+        assert self._child is not None
+        child = self._child
+        try:
+            data = child.sock.recv(262_144)
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            self._selector.unregister(child.sock)
+            return True  # its pidfd tells the rest
+        for frame in child.frames.feed(data):
+            message = decode(frame)
+            if isinstance(message, Note):
+                self._note(message.line)
+            elif isinstance(message, Ended):
+                self._attempt_ended(message)
+            elif isinstance(message, Started | Ask):
+                self._tell(message)
+        return True
+
+    def _attempt_ended(self, ended: Ended) -> None:
+        assert self._child is not None
+        self._drain(self._child, to_mark=True)
+        if self._kill is not None:
+            self._remove_child(at_once=True)
+        self._finish(ended)
+
+    def _finish(self, ended: Ended) -> None:
+        self._close_log()
+        self._current, self._kill, self._next_signal = None, None, None
+        self._tell(ended)
+        if ended.attempt.map_index < 0:
+            self._retire_child()  # nothing more of this task will come
+        self._start_next()
+
+    def _child_died(self) -> bool:
+        child, order = self._child, self._current
+        assert child is not None
+        self._read_what_is_left(child)
+        if self._child is not child:
+            return True  # its last words ended the attempt, and the child with it
+        _, status = os.waitpid(child.pid, 0)
+        memory = processes.out_of_memory_kills() > self._memory_kills
+        self._drain(child, to_mark=False)
+        self._forget(child)
+        processes.kill_all_below(spare=self._spared())
+        if self._current is not None and self._current is not order:
+            self._waiting.appendleft(self._current)  # handed to it after it had died
+            self._current = None
+            self._start_next()
+        elif order is not None and self._current is order:
+            why = (
+                self._kill.why
+                if self._kill
+                else processes.words_for(status, out_of_memory=memory)
+            )
+            self._finish(
+                Ended(order.attempt, "failed", why=why, error=self._last_words(order))
+            )
+        return True
+
+    def _read_what_is_left(self, child: Child) -> None:
+        """Messages that a child sent before it died count."""
+        child.sock.setblocking(False)
+        try:
+            while self._child is child and child.sock in self._selector.get_map():
+                if not self._read_child():
+                    return
+        except BlockingIOError:
+            return
+
+    def _last_words(self, order: LaunchOrder) -> str:
+        path = Path(order.log)
+        if not path.exists():
+            return ""
+        with path.open("rb") as log:
+            log.seek(max(path.stat().st_size - 4000, 0))
+            return log.read().decode(errors="replace")
+
+    def _retire_child(self) -> None:
+        """The task has no more attempts here: the child may run its exit handlers."""
+        child = self._child
+        if child is None:
+            return
+        child.send(Close())
+        poller = selectors.DefaultSelector()
+        poller.register(child.pidfd, selectors.EVENT_READ)
+        poller.select(EXIT_GRACE_SECONDS)
+        poller.close()
+        self._remove_child(at_once=True)
+
+    def _remove_child(self, *, at_once: bool) -> None:
+        child = self._child
+        assert child is not None
+        if at_once:
+            processes.send(child.pid, signal.SIGKILL)
+        os.waitpid(child.pid, 0)
+        self._drain(child, to_mark=False)
+        self._forget(child)
+        processes.kill_all_below(spare=self._spared())
+
+    def _forget(self, child: Child) -> None:
+        for source in (child.sock, child.out, child.pidfd):
+            if source in self._selector.get_map():
+                self._selector.unregister(source)
+        child.close()
+        self._child = None
+
+    def _spared(self) -> set[int]:
+        return {self._spare.pid} if self._spare is not None else set()
+
+    # ── output ──────────────────────────────────────────────────────────────
+
+    def _read_output(self) -> bool:
+        assert self._child is not None
+        try:
+            data = os.read(self._child.out, 65_536)
+        except BlockingIOError:
+            return True
+        if not data:
+            self._selector.unregister(self._child.out)
+            return True
+        self._take(self._child, data)
+        return True
+
+    def _drain(self, child: Child, *, to_mark: bool) -> None:
+        """Everything the attempt has written goes to its log: up to its mark, or all there is."""
+        os.set_blocking(child.out, to_mark)
+        try:
+            while not (to_mark and child.mark in child.tail):
+                data = os.read(child.out, 65_536)
+                if not data:
+                    break
+                self._take(child, data, keep_mark=to_mark)
+        except BlockingIOError:
+            pass
+        os.set_blocking(child.out, False)
+        before, found, after = child.tail.partition(child.mark)
+        self._write(before)
+        child.tail = after if found else b""
+
+    def _take(self, child: Child, data: bytes, *, keep_mark: bool = True) -> None:
+        """Write what cannot be part of a mark; keep the rest."""
+        child.tail += data
+        if child.mark in child.tail:
+            return
+        cut = len(child.tail) - len(child.mark) + 1
+        start = child.tail.find(b"\0", max(cut, 0))
+        safe = child.tail if start < 0 else child.tail[:start]
+        self._write(safe)
+        child.tail = child.tail[len(safe) :]
+
+    def _write(self, data: bytes) -> None:
+        if not data or self._current is None or not self._current.log:
+            return
+        if self._log is None:
+            path = Path(self._current.log)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._log = path.open("ab", buffering=0)
+        self._log.write(data)
+
+    def _close_log(self) -> None:
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+
+    def _note(self, line: bytes) -> None:
+        if self._current is None or not self._current.journal:
+            return
+        path = Path(self._current.journal)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as journal:
+            journal.write(line + b"\n")

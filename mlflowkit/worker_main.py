@@ -1,0 +1,175 @@
+"""The worker's side, put together: a template that has a bundle open, and what its forks run.
+
+`python -m mlflowkit.worker_main --bundle FOLDER --control-fd N …` is started by an
+executor, always as a fresh process. This is the one file that names the concrete
+parts of the worker's side.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import socket
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mlflowkit.artifacts import serializers
+from mlflowkit.artifacts.files import FileArtifacts
+from mlflowkit.authoring.open_bundle import OpenBundle, imports_of, open_bundle
+from mlflowkit.core.spec import DagSpec
+from mlflowkit.core.values import StoredValue
+from mlflowkit.errors import UserError
+from mlflowkit.prepare import prepared
+from mlflowkit.ports import CellEvent, LaunchOrder, NotebookOrder
+from mlflowkit.worker.attempt import Attempt, Executable, Link
+from mlflowkit.worker.child import serve_child
+from mlflowkit.worker.protocol import BlockingChannel, Ended
+from mlflowkit.worker.supervisor import Supervisor
+from mlflowkit.worker.template import Template, hold_locks, may_fork
+
+
+class BundleCode:
+    """`worker.attempt.Code` on an open bundle."""
+
+    def __init__(self, bundle: OpenBundle) -> None:
+        self._bundle = bundle
+        self.spec: DagSpec = bundle.spec()
+
+    def warm(self) -> None:
+        """Import what the tasks need, once. What fails here fails again in its task, and says so."""
+        for task_id in self._bundle.task_ids:
+            try:
+                self._bundle.operator(task_id)
+            except Exception:  # noqa: BLE001 - a person's modules may fail in any way
+                continue
+
+    def prepare(
+        self,
+        task_id: str,
+        resolve: Callable[[str, str], object],
+        params: Mapping[str, Any],
+        axes: Mapping[str, int],
+        item: Callable[[str, str, int], object],
+    ) -> Executable:
+        return prepared(self._bundle.operator(task_id), resolve, params, axes, item)
+
+
+class SerializedValues:
+    """`worker.attempt.Values` on the home's artifacts."""
+
+    def __init__(self, folder: Path) -> None:
+        self.artifacts = FileArtifacts(folder)
+
+    def dump(self, value: object, *, expandable: bool, where: str) -> StoredValue:
+        return serializers.dump(
+            value, self.artifacts, expandable=expandable, where=where
+        )
+
+    def load(self, stored: StoredValue) -> Any:
+        return serializers.load(stored, self.artifacts)
+
+    def load_item(self, stored: StoredValue, index: int) -> Any:
+        return serializers.load_item(stored, self.artifacts, index)
+
+
+class LazyNotebooks:
+    """`ports.NotebookRunner`; Jupyter's libraries are loaded when the first notebook runs."""
+
+    def run(
+        self, order: NotebookOrder, on_event: Callable[[CellEvent], None]
+    ) -> Mapping[str, object]:
+        from mlflowkit.nbrun.engine import NotebookEngine
+
+        return NotebookEngine().run(order, on_event)
+
+
+def run_attempt(code: BundleCode, order: LaunchOrder, link: Link) -> Ended:
+    """One attempt in this process."""
+    values = SerializedValues(Path(order.artifacts))
+    return Attempt(order, code, values, link, LazyNotebooks()).run()
+
+
+class Worker:
+    """What a template's forks need. With `bare` the bundle is opened after the fork."""
+
+    def __init__(self, bundle: str, *, bare: bool) -> None:
+        self._folder, self._bare = Path(bundle), bare
+        self._code: BundleCode | None = None
+
+    def open(self) -> str:
+        """Open the bundle, unless that is left to the children. Returns what went wrong."""
+        if self._bare:
+            return ""
+        try:
+            for name in imports_of(self._folder):
+                _import_ahead(name)
+            self._code = BundleCode(open_bundle(self._folder))
+            self._code.warm()
+        except UserError as exc:
+            return str(exc)
+        except BaseException:  # noqa: BLE001 - a person's modules are executed here
+            return traceback.format_exc()
+        return ""
+
+    def supervise(self, engine: socket.socket) -> None:
+        """The life of a supervisor, in a fork of the template."""
+        Supervisor(engine, self._child).serve()
+
+    def _child(self, channel: BlockingChannel, out: int, mark: bytes) -> None:
+        serve_child(channel, out, mark, self._run)
+
+    def _run(self, order: LaunchOrder, link: Link) -> Ended:
+        if self._code is None:
+            self._bare = False
+            error = self.open()
+            if error or self._code is None:
+                why = "its code cannot be loaded"
+                return Ended(
+                    order.attempt, "failed", why=why, error=error, retryable=False
+                )
+        return run_attempt(self._code, order, link)
+
+
+def _import_ahead(name: str) -> None:
+    """A distribution that tasks import: loaded once here. One that fails to load fails in its task."""
+    try:
+        importlib.import_module(name)
+    except Exception:  # noqa: BLE001 - any library may fail in any way while it is imported
+        sys.modules.pop(name, None)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Be a template until the engine is gone."""
+    parser = argparse.ArgumentParser(prog="mlflowkit.worker_main")
+    parser.add_argument("--bundle", required=True)
+    parser.add_argument("--control-fd", type=int, required=True)
+    parser.add_argument("--lock", action="append", default=[])
+    parser.add_argument("--sys-path", action="append", default=[])
+    parser.add_argument("--bare", action="store_true")
+    given = parser.parse_args(arguments)
+    if given.sys_path:
+        sys.path[:] = given.sys_path
+    locks = hold_locks(*given.lock)
+    worker = Worker(given.bundle, bare=given.bare)
+    error = worker.open()
+    if not error and not may_fork():
+        # A module that was imported started threads: a fork of this process could hang.
+        os.set_inheritable(given.control_fd, True)
+        again = [a for a in (arguments or sys.argv[1:]) if a != "--bare"]
+        os.execv(
+            sys.executable,
+            [sys.executable, "-m", "mlflowkit.worker_main", *again, "--bare"],
+        )
+    control = socket.socket(fileno=given.control_fd)
+    control.set_inheritable(False)
+    Template(control, worker.supervise).serve(error)
+    for lock in locks:
+        os.close(lock)
+
+
+if __name__ == "__main__":
+    main()
