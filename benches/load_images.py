@@ -11,6 +11,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from mlflowkit.demo.digits import upload_folder, write_digits
@@ -40,9 +41,9 @@ def _measure(scratch: Path, uri: str) -> dict[str, object]:
     load_images(uri, connection=CONNECTION, cache=scratch / "warm-load", limit=50)
     ours, theirs = [], []
     for pair in range(PAIRS):
-        theirs.append(_timed(lambda at=scratch / f"loop-{pair}": _loop(at)))
-        ours.append(_timed(lambda at=scratch / f"load-{pair}": _load(uri, at)))
-    again = _timed(lambda: _load(uri, scratch / "load-0"))
+        theirs.append(_timed(partial(_loop, scratch / f"loop-{pair}")))
+        ours.append(_timed(partial(_load, uri, scratch / f"load-{pair}")))
+    again = _timed(partial(_load, uri, scratch / "load-0"))
     ratios = [slow / fast for slow, fast in zip(theirs, ours, strict=True)]
     return {
         "objects": OBJECTS,

@@ -7,12 +7,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType
@@ -21,20 +19,19 @@ from typing import Any
 import msgspec
 
 from mlflowkit.artifacts import serializers
-from mlflowkit.authoring.bundle import make_bundle, spec_json
 from mlflowkit.authoring.dag import DAG
 from mlflowkit.authoring.params import validate_params
-from mlflowkit.core.spec import DagSpec, RunId, TaskId
+from mlflowkit.core.spec import RunId, TaskId
 from mlflowkit.core.values import StoredValue
 from mlflowkit.engine.client import EngineClient, ensure_engine
 from mlflowkit.engine.commands import CommandServer
 from mlflowkit.engine.process import EngineProcess, decode_request, idle_for
-from mlflowkit.errors import HomeBusy, InternalError, ShapeChanged
+from mlflowkit.errors import HomeBusy, InternalError
 from mlflowkit.executors.local import LocalExecutor
-from mlflowkit.ports import RunRequest, Surroundings
+from mlflowkit.ports import Surroundings
 from mlflowkit.run_handle import RunHandle, RunList
+from mlflowkit.run_request import make_request
 from mlflowkit.settings import home, settings
-from mlflowkit.surroundings import surroundings
 
 
 def item_of(stored: StoredValue, index: int) -> StoredValue | None:
@@ -90,9 +87,7 @@ class Commands:
     def handle(self, command: dict[str, Any], answer: Callable[[Any], None]) -> None:
         do = command.pop("do", "")
         if do == "watch":
-            self._engine.watch(
-                RunId(command["run_id"]), lambda state: answer(str(state))
-            )
+            self._engine.watch(RunId(command["run_id"]), lambda state: answer(str(state)))
         elif do in self._doers:
             answer(self._doers[do](**command))
         else:
@@ -151,58 +146,6 @@ def serve_in_background(folder: Path, idle: timedelta) -> None:
         return  # another one was faster
 
 
-# ── requests ────────────────────────────────────────────────────────────────
-
-
-def apply_options(spec: DagSpec, options: Mapping[str, Any]) -> DagSpec:
-    """`retries` and `retry_delay` of `run()`, in place of what each task says."""
-    changes: dict[str, Any] = {}
-    if options.get("retries") is not None:
-        changes["retries"] = int(options["retries"])
-    if options.get("retry_delay") is not None:
-        delay = options["retry_delay"]
-        changes["retry_delay"] = (
-            delay if isinstance(delay, timedelta) else timedelta(seconds=delay)
-        )
-    if not changes:
-        return spec
-    tasks = {
-        name: replace(task, retry=replace(task.retry, **changes))
-        for name, task in spec.tasks.items()
-    }
-    return replace(spec, tasks=tasks)
-
-
-def make_request(
-    dag: DAG, params: Mapping[str, object], options: Mapping[str, Any], folder: Path
-) -> RunRequest:
-    """A DAG and its parameters as plain data; its code is stored as it is now.
-
-    Raises:
-        UserError: something does not fit. Nothing has run.
-    """
-    bundle = make_bundle(dag, folder)
-    spec = apply_options(bundle.spec, options)
-    limit = settings().max_map_length
-    spec = replace(spec, tasks={n: _limited(t, limit) for n, t in spec.tasks.items()})
-    given = validate_params(spec, params)
-    return RunRequest(
-        dag_id=dag.dag_id,
-        spec_json=spec_json(spec),
-        bundle=str(bundle.folder),
-        params_json=json.dumps(given).encode(),
-        surroundings=surroundings(),
-        logical_date=options.get("logical_date"),
-        notes=bundle.notes,
-    )
-
-
-def _limited(task: Any, limit: int) -> Any:
-    if task.expansion is None:
-        return task
-    return replace(task, expansion=replace(task.expansion, limit=limit))
-
-
 # ── front door ──────────────────────────────────────────────────────────────
 
 
@@ -258,36 +201,6 @@ _app = App()
 
 def runtime() -> App:
     return _app
-
-
-def retry_code(
-    dag: DAG, spec: DagSpec, folder: Path
-) -> tuple[dict[str, Any], list[str]]:
-    """The latest code of a DAG, to go on with, and which tasks it changes.
-
-    Raises:
-        ShapeChanged: it has other tasks or arrows than the run.
-    """
-    request = make_request(dag, _params_of_nobody(dag), {}, folder)
-    newer = msgspec.json.decode(request.spec_json, type=DagSpec)
-    shape = {t: (set(s.upstream), s.expansion is None) for t, s in spec.tasks.items()}
-    if shape != {
-        t: (set(s.upstream), s.expansion is None) for t, s in newer.tasks.items()
-    }:
-        raise ShapeChanged(dag.dag_id)
-    changed = [
-        t for t, s in newer.tasks.items() if s.fingerprint != spec.tasks[t].fingerprint
-    ]
-    code = {
-        "bundle": request.bundle,
-        "spec_json": msgspec.to_builtins(request.spec_json),
-        "surroundings": msgspec.to_builtins(request.surroundings),
-    }
-    return code, changed
-
-
-def _params_of_nobody(dag: DAG) -> dict[str, object]:
-    return {p.name: None for p in dag.param_specs if p.required}
 
 
 def main() -> None:

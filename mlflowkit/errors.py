@@ -91,6 +91,22 @@ class DuplicateTaskId(GraphError):
         )
 
 
+class BadName(GraphError):
+    """A DAG or a task has a name that cannot be the name of a folder."""
+
+    code = "bad_name"
+
+    def __init__(self, dag_id: str, name: str, *, listed_as: str | None = None) -> None:
+        self.dag_id, self.name, self.listed_as = dag_id, name, listed_as
+        where = f"the DAG id {name!r}" if name == dag_id else f"task id {name!r} of DAG {dag_id!r}"
+        super().__init__(
+            f"{where} is no name for a folder: use up to 250 letters, digits, '_', '-' and '.' "
+            "(not '.' or '..' alone)."
+            if listed_as is None
+            else f"{where} is listed as {listed_as!r}: list each task under its own id."
+        )
+
+
 class UnknownUpstream(GraphError):
     """A task waits for a task that the DAG does not have."""
 

@@ -106,9 +106,7 @@ class TestRun:
     def states(self) -> dict[str, str]:
         """State by task; mapped ones as `fit[0]`."""
         return {
-            node_id + (f"[{i.map_index}]" if i.map_index != UNMAPPED else ""): str(
-                i.state
-            )
+            node_id + (f"[{i.map_index}]" if i.map_index != UNMAPPED else ""): str(i.state)
             for node_id, node in self._run.nodes.items()
             for i in node.instances.values()
         }
@@ -151,9 +149,7 @@ class TestRun:
         return [d for d in outcome.decisions if isinstance(d, Launch)]
 
     def _attempt(self, attempt: AttemptId) -> list[Launch]:
-        order: LaunchOrder = self._owned.order(
-            attempt, self._fetch, lambda _v, _i: None
-        )
+        order: LaunchOrder = self._owned.order(attempt, self._fetch, lambda _v, _i: None)
         self._tell(AttemptStarted(attempt))
         running = Attempt(order, self._code, self._values, self, _notebooks())
         ended: Ended = running.run()

@@ -29,6 +29,7 @@ from mlflowkit.errors import (
     UnknownXCom,
     XComNotThere,
 )
+from mlflowkit.run_request import retry_code
 from mlflowkit.store import reading, xcoms
 from mlflowkit.store.database import Database, open_database
 from mlflowkit.store.reading import AttemptView, RunSummary
@@ -58,9 +59,7 @@ class RunHandle:
             RunNotFound: it is not in the store.
         """
         with database(self.home).reading() as tx:
-            found = reading.run_view(
-                tx, self.run_id, engine_alive=engine_alive(self.home)
-            )
+            found = reading.run_view(tx, self.run_id, engine_alive=engine_alive(self.home))
             if found is None:
                 known = [r.run_id for r in reading.list_runs(tx)]
                 raise RunNotFound(self.run_id, known)
@@ -107,9 +106,7 @@ class RunHandle:
             if view.interrupted:
                 raise RunInterrupted(self.run_id)
             if deadline is not None and time.monotonic() > deadline:
-                raise TimeoutError(
-                    f"the run {self.run_id} has not ended after {timeout} s"
-                )
+                raise TimeoutError(f"the run {self.run_id} has not ended after {timeout} s")
             time.sleep(LOOK_SECONDS)
         if view.state != "success":
             raise self._failure(view)
@@ -182,8 +179,6 @@ class RunHandle:
         """
         newer = None
         if code == "latest" and self._dag is not None:
-            from mlflowkit.app import retry_code
-
             with database(self.home).reading() as tx:
                 spec = spec_of(tx, self.run_id)
             if spec is None:
@@ -244,9 +239,7 @@ class TaskHandle:
             run_key = xcoms.run_key_of(tx, self._run.run_id)
             assert run_key is not None
             if self._index is None:
-                found = xcoms.page_xcoms(
-                    tx, run_key, self.task_id, key, limit=1_000_000
-                )
+                found = xcoms.page_xcoms(tx, run_key, self.task_id, key, limit=1_000_000)
                 stored = [value for _, value in found]
             else:
                 one = xcoms.get_xcom(tx, run_key, self.task_id, key, self._index)
@@ -270,9 +263,7 @@ class TaskHandle:
             if view.interrupted:
                 raise RunInterrupted(self._run.run_id)
             if deadline is not None and time.monotonic() > deadline:
-                raise TimeoutError(
-                    f"task {self.task_id!r} has not ended after {timeout} s"
-                )
+                raise TimeoutError(f"task {self.task_id!r} has not ended after {timeout} s")
             time.sleep(LOOK_SECONDS)
         state = self.state
         if state != TaskState.SUCCESS:
@@ -291,20 +282,14 @@ class TaskHandle:
         folder = self._run.path / "logs"
         if attempt is not None:
             return folder / f"{self.task_id}{index}.{attempt}{suffix}"
-        numbers = [
-            i.attempt for i in self.view().instances if i.map_index == self._index
-        ]
-        return (
-            folder / f"{self.task_id}{index}.{numbers[0]}{suffix}" if numbers else None
-        )
+        numbers = [i.attempt for i in self.view().instances if i.map_index == self._index]
+        return folder / f"{self.task_id}{index}.{numbers[0]}{suffix}" if numbers else None
 
     def log(self, attempt: int | None = None) -> str:
         """What an attempt wrote, the latest one by default."""
         path = self._file(".log", attempt)
         return (
-            path.read_text(errors="replace")
-            if path is not None and path.exists()
-            else ""
+            path.read_text(errors="replace") if path is not None and path.exists() else ""
         )
 
     def notebook(self) -> ExecutedNotebook:
@@ -341,12 +326,8 @@ class ExecutedNotebook:
         except ImportError as exc:
             from mlflowkit.errors import MissingExtra
 
-            raise MissingExtra(
-                "nbconvert", "all", "showing a notebook as HTML"
-            ) from exc
-        body, _ = HTMLExporter().from_notebook_node(
-            nbformat.read(self.path, as_version=4)
-        )
+            raise MissingExtra("nbconvert", "all", "showing a notebook as HTML") from exc
+        body, _ = HTMLExporter().from_notebook_node(nbformat.read(self.path, as_version=4))
         return str(body)
 
     def __repr__(self) -> str:
@@ -405,6 +386,5 @@ def _state_line(task: TaskView) -> str:
     if not task.mapped:
         return f"{task.state}" + (f" ({task.reason})" if task.reason else "")
     return (
-        ", ".join(f"{n} {state}" for state, n in task.counts.items())
-        or "not expanded yet"
+        ", ".join(f"{n} {state}" for state, n in task.counts.items()) or "not expanded yet"
     )

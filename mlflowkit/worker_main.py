@@ -23,8 +23,8 @@ from mlflowkit.authoring.open_bundle import OpenBundle, imports_of, open_bundle
 from mlflowkit.core.spec import DagSpec
 from mlflowkit.core.values import StoredValue
 from mlflowkit.errors import UserError
-from mlflowkit.prepare import prepared
 from mlflowkit.ports import CellEvent, LaunchOrder, NotebookOrder
+from mlflowkit.prepare import prepared
 from mlflowkit.worker.attempt import Attempt, Executable, Link
 from mlflowkit.worker.child import serve_child
 from mlflowkit.worker.protocol import BlockingChannel, Ended
@@ -65,9 +65,7 @@ class SerializedValues:
         self.artifacts = FileArtifacts(folder)
 
     def dump(self, value: object, *, expandable: bool, where: str) -> StoredValue:
-        return serializers.dump(
-            value, self.artifacts, expandable=expandable, where=where
-        )
+        return serializers.dump(value, self.artifacts, expandable=expandable, where=where)
 
     def load(self, stored: StoredValue) -> Any:
         return serializers.load(stored, self.artifacts)
@@ -128,9 +126,7 @@ class Worker:
             error = self.open()
             if error or self._code is None:
                 why = "its code cannot be loaded"
-                return Ended(
-                    order.attempt, "failed", why=why, error=error, retryable=False
-                )
+                return Ended(order.attempt, "failed", why=why, error=error, retryable=False)
         return run_attempt(self._code, order, link)
 
 

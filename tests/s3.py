@@ -1,4 +1,4 @@
-"""A real S3 server for a whole test session. Import `s3_server` into a conftest to use it."""
+"""A real S3 server for a whole test session: import its fixtures into a conftest."""
 
 from __future__ import annotations
 

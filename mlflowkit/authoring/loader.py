@@ -6,6 +6,7 @@ import hashlib
 import re
 import sys
 import traceback
+from collections.abc import Callable
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -54,7 +55,7 @@ def load_dags(path: str | Path, dag_id: str | None = None) -> list[DAG]:
     with opened.loading(str(file)) as made:
         module = _run_file(file)
         for function in uncalled(list(vars(module).values())):
-            if function.__module__ == module.__name__:  # type: ignore[attr-defined]
+            if function.function.__module__ == module.__name__:
                 _guarded(file, function)
     found = {dag.dag_id: dag for dag in made}
     if len(found) < len(made):
@@ -113,10 +114,10 @@ class _FreshLoader(SourceFileLoader):
         return self.source_to_code(self.get_data(self.path), self.path)
 
 
-def _guarded(file: Path, action: object) -> None:
+def _guarded(file: Path, action: Callable[[], object]) -> None:
     """Run a person's code, and tell its errors in their own words."""
     try:
-        action()  # type: ignore[operator]  # pyright: ignore
+        action()
     except UserError:
         raise
     except SyntaxError as exc:

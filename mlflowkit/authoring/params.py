@@ -204,7 +204,7 @@ def _fits(schema: Schema, value: object) -> bool:
         return isinstance(value, bool)
     if simple in ("integer", "number") and not isinstance(value, float):
         return isinstance(value, int) and not isinstance(value, bool)
-    import jsonschema
+    import jsonschema  # type: ignore[import-untyped]
 
     validator = jsonschema.Draft202012Validator(schema)  # pyright: ignore[reportUnknownMemberType]
     return bool(validator.is_valid(value))  # pyright: ignore[reportUnknownMemberType]

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _MAINS = ("__main__", "__mp_main__", None)
 _GLOBAL_OPS = frozenset({"LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "DELETE_GLOBAL"})
+#: Set in `__flags__` of classes that were made by a class statement.
+_HEAP_TYPE = 1 << 9
 #: Members of a class that Python makes again by itself.
 _MADE_AGAIN = frozenset(
     {"__dict__", "__weakref__", "__module__", "_abc_impl", "__doc__"}
@@ -44,6 +46,8 @@ def place_of(value: object, modules: LocalModules) -> Place | None:
         return None
     module = getattr(value, "__module__", None)
     name = cast("str", getattr(value, "__qualname__", None))
+    if isinstance(value, type) and not value.__flags__ & _HEAP_TYPE:
+        return Place(str(module), name)  # written in C: every process has it
     if module in _MAINS or module not in sys.modules:
         return None
     there = look_up(sys.modules[module], name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import sys
 from types import CodeType, FunctionType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlflowkit.authoring.places import look_up
 from mlflowkit.authoring.python import PythonOperator, plain_function
@@ -25,7 +25,7 @@ def renewed(task: BaseOperator) -> tuple[BaseOperator, str]:
     """
     if not isinstance(task, PythonOperator):
         return task, ""
-    old = task.python_callable
+    old: Any = task.python_callable
     new = newest(old)
     if new is old:
         return task, ""
@@ -40,11 +40,12 @@ def renewed(task: BaseOperator) -> tuple[BaseOperator, str]:
     )
 
 
-def newest(function: object) -> FunctionType:
+def newest(function: Any) -> Any:
     """What the function's name means in its session now; itself, if that is no function."""
-    known = isinstance(function, FunctionType) and function.__module__ == "__main__"
-    if not known or "<" in function.__qualname__:
-        return function  # type: ignore[return-value]  # pyright: ignore[reportReturnType]
+    if not isinstance(function, FunctionType) or function.__module__ != "__main__":
+        return function
+    if "<" in function.__qualname__:
+        return function
     there = plain_function(look_up(sys.modules["__main__"], function.__qualname__))
     if isinstance(there, FunctionType) and there.__globals__ is function.__globals__:
         return there

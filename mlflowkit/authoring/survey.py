@@ -199,6 +199,7 @@ class Survey:
         self.walk(value, name)
         if self._fed - before > CAPTURE_LIMIT_BYTES:
             full = self._named(name)
+            value = value.cell_contents if isinstance(value, CellType) else value
             kind, size = type(value).__name__, self._fed - before
             raise CapturedTooLarge(self.task_id, full, kind, size, CAPTURE_LIMIT_BYTES)
 

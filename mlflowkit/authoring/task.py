@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from types import MethodType
 from typing import (
+    TYPE_CHECKING,
     Any,
     ClassVar,
     Generic,
     ParamSpec,
     TypeVar,
+    cast,
     get_args,
     get_origin,
     overload,
@@ -23,6 +26,9 @@ from mlflowkit.authoring.python import PythonOperator, check_call, plain_functio
 from mlflowkit.authoring.refs import XComArg
 from mlflowkit.errors import CannotExpand, NoDagOpen, NotATask, UnknownOption
 from mlflowkit.ports import running_task
+
+if TYPE_CHECKING:
+    from mlflowkit.authoring.dag import DAG
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -47,11 +53,9 @@ class TaskFunction(Generic[P, R]):
 
         Inside a running task, where no DAG is written, the function itself is called.
         """
-        if current_dag() is None and "dag" not in self.options:
-            if running_task() is not None:
-                return self.function(*args, **kwargs)  # type: ignore[return-value]  # pyright: ignore[reportReturnType]
-            how = f"To call the function itself: {self._name}.function(...)."
-            raise NoDagOpen(f"task {self._name}()", how)
+        if self._dag() is None and running_task() is not None:
+            return self.function(*args, **kwargs)  # type: ignore[return-value]  # pyright: ignore[reportReturnType]
+        self._open_dag()
         check_call(f"task {self._name!r}", self.function, args, kwargs)
         return self._make(args, kwargs, {}).output
 
@@ -71,8 +75,7 @@ class TaskFunction(Generic[P, R]):
     def map_over(
         self, shared: Mapping[str, Any], axes: Mapping[str, object]
     ) -> XComArg:
-        if current_dag() is None and "dag" not in self.options:
-            raise NoDagOpen(f"task {self._name}.expand()", "")
+        self._open_dag()
         where = f"task {self._name!r}"
         twice = sorted(set(axes) & set(shared))
         if twice:
@@ -84,18 +87,29 @@ class TaskFunction(Generic[P, R]):
     def _make(
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any], axes: dict[str, object]
     ) -> PythonOperator:
-        dag = self.options.get("dag") or current_dag()
+        dag = self._open_dag()
         options = {
             "multiple_outputs": returns_mapping(self.function),
             "doc": (self.function.__doc__ or "").strip(),
             **self.options,
         }
+        options["dag"] = dag
         options["task_id"] = dag.free_task_id(options.get("task_id", self._name))
         made = _Decorated(
             python_callable=self.function, op_args=args, op_kwargs=kwargs, **options
         )
         made.axes = axes
         return made
+
+    def _dag(self) -> DAG | None:
+        return cast("DAG | None", self.options.get("dag")) or current_dag()
+
+    def _open_dag(self) -> DAG:
+        dag = self._dag()
+        if dag is None:
+            how = f"To call the function itself: {self._name}.function(...)."
+            raise NoDagOpen(f"task {self._name}()", how)
+        return dag
 
     @property
     def _name(self) -> str:
@@ -104,7 +118,7 @@ class TaskFunction(Generic[P, R]):
     def __get__(self, instance: object, owner: object = None) -> TaskFunction[..., R]:
         if instance is None:
             return self
-        bound: Callable[..., R] = self.function.__get__(instance, owner)  # type: ignore[attr-defined]  # pyright: ignore
+        bound = cast("Callable[..., R]", MethodType(self.function, instance))
         return TaskFunction(bound, self.options)
 
     def __rshift__(self, other: object) -> None:

@@ -27,7 +27,7 @@ from types import (
 )
 from typing import TYPE_CHECKING, Any, cast
 
-import cloudpickle
+import cloudpickle  # type: ignore[import-untyped]
 
 from mlflowkit.authoring.places import load_place, place_of
 

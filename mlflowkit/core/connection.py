@@ -213,7 +213,7 @@ def _json_object(text: str, where: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except json.JSONDecodeError as exc:
-        # The text holds secrets: only the place of the mistake may be shown.
+        # The text holds secrets: only the mistake's place is shown.
         reason = f"it is no JSON (line {exc.lineno}, column {exc.colno})."
         raise InvalidConnection(where, reason) from None
     if not isinstance(value, dict):

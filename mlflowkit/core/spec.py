@@ -6,13 +6,14 @@ tasks *do* is in the bundle, which only workers open.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from graphlib import CycleError, TopologicalSorter
 from typing import NamedTuple, NewType
 
-from mlflowkit.errors import CycleFound, UnknownUpstream
+from mlflowkit.errors import BadName, CycleFound, UnknownUpstream
 
 DagId = NewType("DagId", str)
 TaskId = NewType("TaskId", str)
@@ -22,6 +23,10 @@ RunId = NewType("RunId", str)
 #: The map index of a task instance that is not mapped.
 UNMAPPED = -1
 RETURN_VALUE = "return_value"
+#: Where no `max_retry_delay` says otherwise.
+LONGEST_DELAY = timedelta(days=365)
+#: DAG and task ids become names of folders and files.
+_NAME = re.compile(r"[\w.-]{1,250}")
 
 
 class AttemptId(NamedTuple):
@@ -51,10 +56,10 @@ class RetryPolicy:
 
     def delay_after(self, failures: int) -> timedelta:
         """The wait after the `failures`-th failed try (counted from 1)."""
-        ceiling = self.max_retry_delay or timedelta(days=365)
+        longest = LONGEST_DELAY if self.max_retry_delay is None else self.max_retry_delay
         factor = self.exponential_backoff ** min(failures - 1, 64)
-        if self.retry_delay.total_seconds() * factor >= ceiling.total_seconds():
-            return min(self.retry_delay, ceiling) if factor == 1.0 else ceiling
+        if self.retry_delay.total_seconds() * factor >= longest.total_seconds():
+            return longest
         return self.retry_delay * factor
 
 
@@ -138,8 +143,27 @@ class DagSpec:
     )
 
     def __post_init__(self) -> None:
+        self._check_names()
+        self._check_upstream()
+        found: dict[TaskId, list[TaskId]] = {name: [] for name in self.tasks}
         for task in self.tasks.values():
             for up in task.upstream:
+                found[up].append(task.task_id)
+        self._downstream.update({name: tuple(names) for name, names in found.items()})
+
+    def _check_names(self) -> None:
+        for name in (self.dag_id, *self.tasks):
+            if not _NAME.fullmatch(name) or name in (".", ".."):
+                raise BadName(self.dag_id, name)
+        for name, task in self.tasks.items():
+            if name != task.task_id:
+                raise BadName(self.dag_id, task.task_id, listed_as=name)
+
+    def _check_upstream(self) -> None:
+        for task in self.tasks.values():
+            axes = task.expansion.axes if task.expansion else ()
+            sources = [axis.source.task_id for axis in axes if axis.source]
+            for up in (*task.upstream, *sources):
                 if up not in self.tasks:
                     raise UnknownUpstream(self.dag_id, task.task_id, up, self.tasks)
         try:
@@ -149,11 +173,6 @@ class DagSpec:
         except CycleError as exc:
             path: list[str] = exc.args[1]
             raise CycleFound(self.dag_id, tuple(path)) from None
-        found: dict[TaskId, list[TaskId]] = {name: [] for name in self.tasks}
-        for task in self.tasks.values():
-            for up in task.upstream:
-                found[up].append(task.task_id)
-        self._downstream.update({name: tuple(names) for name, names in found.items()})
 
     def downstream(self, task_id: TaskId) -> tuple[TaskId, ...]:
         """The tasks that wait for it directly, in the order they were written."""

@@ -21,9 +21,7 @@ class TaskState(StrEnum):
     SUCCESS = "success"
     FAILED = "failed"
     UP_FOR_RETRY = "up_for_retry"  # failed; will be scheduled again later
-    UP_FOR_RESCHEDULE = (
-        "up_for_reschedule"  # a sensor that lets go of its worker meanwhile
-    )
+    UP_FOR_RESCHEDULE = "up_for_reschedule"  # a sensor that lets go of its worker meanwhile
     SKIPPED = "skipped"
     UPSTREAM_FAILED = "upstream_failed"
     REMOVED = "removed"  # no longer in the expansion
@@ -91,7 +89,7 @@ TRANSITIONS: Final[Mapping[TaskState, Mapping[Cause, TaskState]]] = {
     _S.FAILED: {_C.CLEARED: _S.NONE},
     _S.SKIPPED: {_C.CLEARED: _S.NONE},
     _S.UPSTREAM_FAILED: {_C.CLEARED: _S.NONE},
-    _S.REMOVED: {},
+    _S.REMOVED: {_C.CLEARED: _S.NONE},
 }
 
 ENDED: Final = frozenset(

@@ -94,7 +94,7 @@ def _mark(file: Path) -> tuple[int, str]:
 
 
 def _png(grey: bytes) -> bytes:
-    """A PNG of 8 x 8 grey pixels. Written here because libraries' bytes differ by version."""
+    """A PNG of 8 x 8 grey pixels. Written here: libraries' bytes differ by version."""
     rows = b"".join(b"\0" + grey[at : at + SIDE] for at in range(0, len(grey), SIDE))
     # Stored, not compressed: the zlib at hand must not change the bytes.
     header = struct.pack(">IIBBBBB", SIDE, SIDE, 8, 0, 0, 0, 0)

@@ -159,7 +159,7 @@ class S3Server:
         self.stop()
 
     def _start_on_free_ports(self, weed: str) -> None:
-        """Between finding a port free and taking it, another may take it: so, a few times."""
+        """Another may take a port between our finding and taking it: so, a few times."""
         if self._given_port is not None and not is_free(self._given_port):
             raise S3ServerFailed(f"port {self._given_port} is in use", str(self.log), "")
         for attempt in range(1, _ATTEMPTS + 1):
@@ -274,7 +274,7 @@ def _arguments(data: Path, config: Path, s3_port: int) -> list[str]:
 
 
 def _end(process: subprocess.Popen[bytes], *, at_once: bool) -> None:
-    """End the server's group and wait for it. Data on disk needs no time to be put in order."""
+    """End the server's group and wait for it. `at_once` where its data may be lost."""
     for sign in (signal.SIGKILL,) if at_once else (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, sign)

@@ -96,11 +96,7 @@ def ensure_engine(home: Path) -> EngineClient:
             return client
         if process is None and not engine_alive(home):
             process = _start(home, log)
-        if (
-            process is not None
-            and process.poll() is not None
-            and not engine_alive(home)
-        ):
+        if process is not None and process.poll() is not None and not engine_alive(home):
             raise EngineGone(f"it ended at once with status {process.returncode}", log)
         time.sleep(0.01)
     raise EngineGone(f"it did not answer within {START_SECONDS:.0f} s", log)

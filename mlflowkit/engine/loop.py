@@ -21,6 +21,7 @@ class SelectLoop:
         self._writers: dict[int, Call] = {}
         self._later: list[tuple[float, int, Call]] = []
         self._order = itertools.count()
+        self._soon: list[Call] = []
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
         os.set_blocking(self._wake_write, False)
@@ -42,10 +43,12 @@ class SelectLoop:
         if self._writers.pop(fd, None) is not None:
             self._register(fd)
 
+    def call_soon(self, call: Call) -> None:
+        """Call it at the end of this round, or at the start of the next."""
+        self._soon.append(call)
+
     def call_later(self, seconds: float, call: Call) -> None:
-        heapq.heappush(
-            self._later, (time.monotonic() + seconds, next(self._order), call)
-        )
+        heapq.heappush(self._later, (time.monotonic() + seconds, next(self._order), call))
 
     def wake(self) -> None:
         """End a wait that is under way, or the next one."""
@@ -56,6 +59,7 @@ class SelectLoop:
 
     def run_once(self, timeout: float | None) -> None:
         """Wait for something to happen, at most `timeout` seconds, and call who wanted it."""
+        self.flush()
         if self._later:
             until = max(self._later[0][0] - time.monotonic(), 0)
             timeout = until if timeout is None else min(timeout, until)
@@ -66,6 +70,14 @@ class SelectLoop:
                 self._writers[key.fd]()
         while self._later and self._later[0][0] <= time.monotonic():
             heapq.heappop(self._later)[2]()
+        self.flush()
+
+    def flush(self) -> None:
+        """Call what was put off to the end of the round."""
+        while self._soon:
+            soon, self._soon = self._soon, []
+            for call in soon:
+                call()
 
     def close(self) -> None:
         self._selector.close()

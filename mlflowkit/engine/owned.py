@@ -8,7 +8,6 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-
 from mlflowkit.core.spec import UNMAPPED, AttemptId, Expansion, RunId, XComRef
 from mlflowkit.core.values import StoredValue
 from mlflowkit.ports import LaunchOrder, Surroundings
@@ -30,24 +29,18 @@ class OwnedRun:
         self.surroundings: Surroundings = found.surroundings
         self.params_json = found.params
         self.log_seq = found.log_seq
-        self._home = home
-        self._facts = json.dumps(
-            {k: _plain(v) for k, v in found.facts.items()}
-        ).encode()
+        self._folder = str(home / "runs" / self.run_id)
+        self._logs = f"{self._folder}/logs"
+        self._states = str(home / "state" / self.run_id)
+        self._artifacts = str(home / "artifacts")
+        self._facts = json.dumps({k: _plain(v) for k, v in found.facts.items()}).encode()
         self._xcoms: OrderedDict[tuple[str, int, str], StoredValue] = OrderedDict()
 
     @property
     def run_id(self) -> RunId:
         return self.run.run_id
 
-    @property
-    def folder(self) -> Path:
-        """Where people find the files of this run: `runs/train/3`."""
-        return self._home / "runs" / self.run_id
-
-    def remember(
-        self, task_id: str, map_index: int, key: str, value: StoredValue
-    ) -> None:
+    def remember(self, task_id: str, map_index: int, key: str, value: StoredValue) -> None:
         self._xcoms[task_id, map_index, key] = value
         while len(self._xcoms) > REMEMBERED_XCOMS:
             self._xcoms.popitem(last=False)
@@ -80,7 +73,7 @@ class OwnedRun:
             axes = self._axes(task.expansion, attempt.map_index)
             inputs |= self._items(task.expansion, dict(axes), fetch, slice_)
         name = _file_name(attempt)
-        logs = self.folder / "logs"
+        log = f"{self._logs}/{name}.{attempt.number}"
         return LaunchOrder(
             attempt=attempt,
             try_number=instance.failures + 1,
@@ -93,11 +86,11 @@ class OwnedRun:
             axes=tuple(axes),
             expanded_keys=task.expanded_keys,
             isolate=task.isolate,
-            log=str(logs / f"{name}.{attempt.number}.log"),
-            journal=str(logs / f"{name}.{attempt.number}.jsonl"),
-            state_dir=str(self._home / "state" / self.run_id / name),
-            output_base=str(self.folder / name),
-            artifacts=str(self._home / "artifacts"),
+            log=f"{log}.log",
+            journal=f"{log}.jsonl",
+            state_dir=f"{self._states}/{name}",
+            output_base=f"{self._folder}/{name}",
+            artifacts=self._artifacts,
         )
 
     def _axes(self, expansion: Expansion, map_index: int) -> list[tuple[str, int]]:
@@ -123,10 +116,7 @@ class OwnedRun:
         found: dict[str, StoredValue | None] = {}
         for axis in expansion.axes:
             source = axis.source
-            if (
-                source is None
-                or self.run.spec.tasks[source.task_id].expansion is not None
-            ):
+            if source is None or self.run.spec.tasks[source.task_id].expansion is not None:
                 continue
             whole = self.xcom(source, fetch)
             index = at[axis.name]

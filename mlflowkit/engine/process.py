@@ -329,9 +329,7 @@ class EngineProcess:
         reports, self._reports = self._reports, []
         events, self._events = self._events, []
         try:
-            result = self._turns.take(
-                self._owned, reports, events, self._executor.places()
-            )
+            result = self._turns.take(self._owned, reports, events, self._executor.places())
         except OperationalError as exc:
             self._try_later(reports, events, exc)
             return
@@ -403,6 +401,4 @@ def decode_request(body: Mapping[str, Any]) -> RunRequest:
 
 def idle_for(engine: EngineProcess, limit: timedelta) -> bool:
     """Whether an engine has had nothing to do for so long that it may end."""
-    return (
-        not engine.busy and time.monotonic() - engine.last_busy > limit.total_seconds()
-    )
+    return not engine.busy and time.monotonic() - engine.last_busy > limit.total_seconds()

@@ -18,9 +18,7 @@ class ServiceProcesses:
     def __init__(self) -> None:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start(
-        self, name: str, argv: list[str], env: Mapping[str, str], log: Path
-    ) -> int:
+    def start(self, name: str, argv: list[str], env: Mapping[str, str], log: Path) -> int:
         """Start a service in a session of its own. Returns its pid.
 
         Raises:

@@ -52,14 +52,10 @@ class _Work:
     owned: OwnedRun
     reports: list[Report] = field(default_factory=list[Report])
     events: list[Event] = field(default_factory=list[Event])
-    log: list[tuple[Event, datetime]] = field(
-        default_factory=list[tuple[Event, datetime]]
-    )
+    log: list[tuple[Event, datetime]] = field(default_factory=list[tuple[Event, datetime]])
     outcome: Outcome = field(default_factory=Outcome)
     xcom_rows: list[dict[str, object]] = field(default_factory=list[dict[str, object]])
-    attempt_rows: list[dict[str, object]] = field(
-        default_factory=list[dict[str, object]]
-    )
+    attempt_rows: list[dict[str, object]] = field(default_factory=list[dict[str, object]])
     cleared: bool = False
 
 
@@ -171,9 +167,7 @@ class Turns:
             return
         if isinstance(event, AttemptSucceeded):
             for key, value in report.values:
-                work.xcom_rows.append(
-                    xcoms.xcom_row(owned.run_key, attempt, key, value)
-                )
+                work.xcom_rows.append(xcoms.xcom_row(owned.run_key, attempt, key, value))
                 owned.remember(attempt.task_id, attempt.map_index, key, value)
         why = getattr(event, "why", "")
         if instance.state in (TaskState.FAILED, TaskState.UP_FOR_RETRY):
@@ -237,16 +231,12 @@ class Turns:
             stored.save_outcome(tx, key, work.outcome)
             xcoms.save_xcoms(tx, work.xcom_rows)
             xcoms.save_attempts(tx, work.attempt_rows)
-            work.owned.log_seq = stored.append_log(
-                tx, key, work.owned.log_seq, work.log
-            )
+            work.owned.log_seq = stored.append_log(tx, key, work.owned.log_seq, work.log)
             first = self._next_entry + len(entries)
             entries += stored.put_outbox(tx, key, first, work.outcome.decisions)
         return entries
 
-    def _result(
-        self, works: dict[RunId, _Work], entries: list[OutboxEntry]
-    ) -> TurnResult:
+    def _result(self, works: dict[RunId, _Work], entries: list[OutboxEntry]) -> TurnResult:
         self._done_entries = []
         self._next_entry += len(entries)
         wakes = list[tuple[datetime, RunId]]()

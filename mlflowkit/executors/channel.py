@@ -27,16 +27,21 @@ class EngineChannel:
         loop.add_reader(sock.fileno(), self._read)
 
     def send(self, message: Message) -> None:
-        """Say it, now or as soon as there is room. Nothing happens when the other side is gone."""
+        """Say it, together with what else is said in this round of the loop. Nothing happens
+        when the other side is gone."""
         if not self._open:
             return
+        if not self._unsent:
+            self._loop.call_soon(self._write)
         self._unsent += encode(message)
-        self._write()
 
     def send_with_file(self, message: Message, fd: int) -> None:
         """Say it and hand over a file. Small, and the other side always reads: it may wait."""
         self._sock.setblocking(True)
         try:
+            if self._unsent:
+                self._sock.sendall(self._unsent)
+                self._unsent.clear()
             socket.send_fds(self._sock, [encode(message)], [fd])
         except OSError:
             return  # gone: the next read says so
@@ -45,12 +50,15 @@ class EngineChannel:
 
     def close(self) -> None:
         if self._open:
+            self._write()
             self._open = False
             self._loop.remove_reader(self._sock.fileno())
             self._loop.remove_writer(self._sock.fileno())
             self._sock.close()
 
     def _write(self) -> None:
+        if not self._open:
+            return
         try:
             while self._unsent:
                 sent = self._sock.send(self._unsent)

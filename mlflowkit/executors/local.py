@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict, deque
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from mlflowkit.core.events import (
 from mlflowkit.core.spec import AttemptId
 from mlflowkit.errors import MlflowkitError
 from mlflowkit.executors.templates import Slot, TemplateProcess
-from mlflowkit.ports import Engine, LaunchOrder, Loop, Report
+from mlflowkit.ports import Engine, LaunchOrder, Loop, Report, Surroundings
 from mlflowkit.worker.protocol import (
     Answer,
     Ask,
@@ -41,7 +42,7 @@ from mlflowkit.worker.protocol import (
 )
 
 #: Orders that a slot holds ahead while the attempts of its mapped task are short.
-AHEAD = 8
+AHEAD = 16
 SHORT_SECONDS = 0.02
 #: Orders that wait here while attempts are short: the engine's turns are then worth more.
 BACKLOG = 64
@@ -73,6 +74,7 @@ class LocalExecutor:
             grace_seconds,
         )
         self._templates: OrderedDict[TemplateKey, TemplateProcess] = OrderedDict()
+        self._full: dict[TemplateKey, Surroundings] = {}
         self._dying: list[TemplateProcess] = []
         self._queue: deque[LaunchOrder] = deque()
         self._keys: dict[AttemptId, TemplateKey] = {}
@@ -82,7 +84,9 @@ class LocalExecutor:
         #: Seconds that the attempts of a task take, smoothed.
         self._pace: dict[TaskKey, float] = {}
         self._count = 0
-        self._surroundings: dict[int, bytes] = {}
+        #: Surroundings by identity: the object itself (kept alive), its key, and what of it
+        #: goes with each order. All the rest is what the template was started with.
+        self._known: dict[int, tuple[Surroundings, bytes, Surroundings]] = {}
 
     # ── port ────────────────────────────────────────────────────────────────
 
@@ -94,9 +98,20 @@ class LocalExecutor:
         attempt = order.attempt
         if attempt in self._keys or attempt in self._ended:
             return
-        key = (order.bundle, msgspec.msgpack.encode(order.surroundings))
-        self._keys[attempt] = key
-        self._queue.append(order)
+        _, around, light = self._around(order.surroundings)
+        self._keys[attempt] = (order.bundle, around)
+        self._full[order.bundle, around] = order.surroundings
+        self._queue.append(replace(order, surroundings=light))
+
+    def _around(self, around: Surroundings) -> tuple[Surroundings, bytes, Surroundings]:
+        known = self._known.get(id(around))
+        if known is None:
+            if len(self._known) > REMEMBERED:
+                self._known.clear()
+            light = replace(around, env={}, sys_path=(), distributions="")
+            known = (around, msgspec.msgpack.encode(around), light)
+            self._known[id(around)] = known
+        return known
 
     def flush(self) -> None:
         """Hand out what `launch` has queued."""
@@ -127,8 +142,7 @@ class LocalExecutor:
 
     def _all_short(self) -> bool:
         return bool(self._keys) and all(
-            self._pace.get((a.run_id, a.task_id), 1.0) < SHORT_SECONDS
-            for a in self._slots
+            self._pace.get((a.run_id, a.task_id), 1.0) < SHORT_SECONDS for a in self._slots
         )
 
     def _busy(self) -> int:
@@ -171,7 +185,7 @@ class LocalExecutor:
                 self,
                 self._folder / f"template-{self._count}",
                 order.bundle,
-                order.surroundings,
+                self._full[key],
                 self._engine_id,
             )
             self._templates[key] = template
@@ -200,6 +214,8 @@ class LocalExecutor:
             task = (first.run_id, first.task_id)
             if first.map_index < 0 or self._pace.get(task, 1.0) > SHORT_SECONDS:
                 continue
+            if len(slot.orders) > AHEAD // 2:
+                continue  # several at a time: each message wakes a process
             while self._queue and len(slot.orders) < AHEAD:
                 order = self._queue[0]
                 if (
@@ -243,9 +259,7 @@ class LocalExecutor:
             slot.started.add(message.attempt)
             self._began[message.attempt] = time.monotonic()
             self._engine.report(
-                Report(
-                    event=AttemptStarted(message.attempt), facts={"pid": message.pid}
-                )
+                Report(event=AttemptStarted(message.attempt), facts={"pid": message.pid})
             )
         elif isinstance(message, Ask):
             self._answer(slot, message)
@@ -343,9 +357,7 @@ def report_of(ended: Ended, order: LaunchOrder | None) -> Report:
     if ended.outcome == "succeeded":
         expanded = order.expanded_keys if order is not None else ()
         lengths = {
-            k: v.length
-            for k, v in ended.values
-            if k in expanded and v.length is not None
+            k: v.length for k, v in ended.values if k in expanded and v.length is not None
         }
         event = AttemptSucceeded(attempt, lengths)
     elif ended.outcome == "skipped":
@@ -354,6 +366,4 @@ def report_of(ended: Ended, order: LaunchOrder | None) -> Report:
         event = AttemptLost(attempt, ended.why)
     else:
         event = AttemptFailed(attempt, ended.why, ended.retryable)
-    return Report(
-        event=event, values=ended.values, error=ended.error, facts=ended.facts
-    )
+    return Report(event=event, values=ended.values, error=ended.error, facts=ended.facts)

@@ -24,16 +24,13 @@ from mlflowkit.worker.protocol import (
 )
 
 
-
 class Owner(Protocol):
     """Who hears of slots: the executor."""
 
     def slot_says(self, slot: Slot, message: Message) -> None: ...
     def slot_lost(self, slot: Slot, why: str) -> None: ...
     def template_ready(self, template: TemplateProcess) -> None: ...
-    def template_broken(
-        self, template: TemplateProcess, why: str, story: str
-    ) -> None: ...
+    def template_broken(self, template: TemplateProcess, why: str, story: str) -> None: ...
 
 
 @dataclass(eq=False)

@@ -21,7 +21,7 @@ ENV_PREFIX: Final = "MLFLOWKIT_CONN_"
 
 
 def env_variable(conn_id: str) -> str:
-    """The environment variable that defines a connection, e.g. MLFLOWKIT_CONN_AWS_DEFAULT."""
+    """The variable that defines a connection, e.g. MLFLOWKIT_CONN_AWS_DEFAULT."""
     return ENV_PREFIX + re.sub(r"\W", "_", conn_id).upper()
 
 

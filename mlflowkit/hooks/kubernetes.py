@@ -224,8 +224,7 @@ def connect(
 
 def _lines(response: Any) -> Iterator[bytes]:
     rest = b""
-    raw = getattr(response, "response", response)
-    for chunk in raw.stream(amt=None, decode_content=True):
+    for chunk in response.stream(amt=None, decode_content=True):
         *whole, rest = (rest + chunk).split(b"\n")
         yield from (line for line in whole if line.strip())
 

@@ -81,7 +81,7 @@ class S3Hook:
         return self._client
 
     def check_for_bucket(self, bucket: str) -> str | None:
-        """See that the bucket is there and may be entered, and give its region if it is told.
+        """See that the bucket is there and may be entered; gives its region if told.
 
         Raises:
             BucketMissing, CredentialsRefused, CredentialsMissing, EndpointUnreachable.
@@ -122,7 +122,7 @@ class S3Hook:
 
     @contextmanager
     def errors(self, bucket: str = "") -> Iterator[None]:
-        """Turn errors of boto3 and obstore inside the block into ours, naming the bucket."""
+        """Turn boto3's and obstore's errors inside the block into ours."""
         place = Place(self.conn_id, self._endpoint_shown, bucket)
         with translated_boto(place), translated_obstore(place):
             yield

@@ -76,7 +76,7 @@ def translated_boto(place: Place) -> Iterator[None]:
 
 @contextmanager
 def translated_obstore(place: Place) -> Iterator[None]:
-    """Turn obstore's errors inside the block into ours. A missing object is left as it is."""
+    """Turn obstore's errors inside the block into ours, but for a missing object."""
     try:
         from obstore import exceptions as obs
     except ImportError:

@@ -40,8 +40,13 @@ class ImageCache:
     def __init__(self, folder: Path) -> None:
         self._folder = folder / _RULES
         self._numbers = count()
+        #: Folders with nothing in them when we came: what is not there is not looked for.
+        self._empty: set[str] = set()
         for digit in "0123456789abcdef":
-            (self._folder / digit).mkdir(parents=True, exist_ok=True)
+            part = self._folder / digit
+            part.mkdir(parents=True, exist_ok=True)
+            if next(part.iterdir(), None) is None:
+                self._empty.add(digit)
         self._bad = self._folder / "bad"
         self._bad.mkdir(exist_ok=True)
         self._known_bad = set(os.listdir(self._bad))
@@ -61,12 +66,14 @@ class ImageCache:
 
     def path(self, name: str) -> Path:
         """Where the image of this name is, or would be."""
-        return self._folder / name[:1] / name
+        return self._folder / name[0] / name
 
     def verdict(self, name: str, size: int) -> str | None:
         """What was found: nothing wrong (empty), a reason, or None for one never seen."""
         if name in self._known_bad:
             return (self._bad / name).read_text("utf-8")
+        if name[0] in self._empty:
+            return None
         try:
             whole = os.stat(self._place(name)).st_size == size
         except FileNotFoundError:
@@ -115,7 +122,7 @@ class ImageCache:
             raise
 
     def _place(self, name: str) -> str:
-        return f"{self._folder}/{name[:1]}/{name}"
+        return f"{self._folder}/{name[0]}/{name}"
 
 
 def why_no_image(body: BinaryIO) -> str:
@@ -145,7 +152,7 @@ def why_no_image(body: BinaryIO) -> str:
 
 
 def _decode(image: Image.Image) -> None:
-    """Decode to the last byte; a JPEG at an eighth of its size, which finds the same faults."""
+    """Decode to the last byte; a JPEG at an eighth of its size: the same faults show."""
     image.draft(None, (1, 1))
     image.load()
 

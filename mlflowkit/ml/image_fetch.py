@@ -67,7 +67,7 @@ class BucketReader:
         return key.removeprefix(self.prefix).rpartition("/")[0]
 
     def list(self) -> Iterator[Found]:
-        """All objects under the prefix, in the order of their keys, without folder markers."""
+        """All objects under the prefix but folder markers, in the order of their keys."""
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=self.bucket, Prefix=self.prefix
         )
@@ -82,17 +82,17 @@ class BucketReader:
     def fetch(self, found: Found, store: ImageCache) -> Fetched:
         """Bring one object into the cache, and look at it."""
         with self._hook.errors(self.bucket):
-            if not _plain(found.key):
-                return self._fetch_odd(found, store)
-            try:
+            if _plain(found.key):
                 return self._fetch_plain(found, store)
-            except FileNotFoundError:
-                return Fetched(*found, _GONE, False)
+            return self._fetch_odd(found, store)
 
     def _fetch_plain(self, found: Found, store: ImageCache) -> Fetched:
         import obstore
 
-        answer = obstore.get(self._store, found.key)
+        try:
+            answer = obstore.get(self._store, found.key)
+        except FileNotFoundError:
+            return Fetched(*found, _GONE, False)
         size, etag = answer.meta["size"], (answer.meta["e_tag"] or "").strip('"')
         name = ImageCache.name(etag, size, found.key)
         if size <= _IN_MEMORY_BYTES:
@@ -180,7 +180,7 @@ def fetch_all(
             pending = set(workers)
             while pending:
                 done, pending = wait(pending, _REPORT_EVERY_S, FIRST_EXCEPTION)
-                report_progress(read=len(shared.settled), total=shared.drawn)
+                report_progress(done=len(shared.settled), total=shared.drawn)
                 for worker in done:
                     worker.result()
         finally:

@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 LATEST: Final = "latest"
 _VERSION: Final = re.compile(r"[0-9a-f]{16}")
-#: Above this a file is sent in parts: one request may be cut off too easily, and ends at 5 GB.
+#: Above this a file is sent in parts: one request is cut off too easily, and ends at 5 GB.
 _ONE_REQUEST_BYTES: Final = 1 << 30
 _CHUNK_BYTES: Final = 1 << 20
 _NOT_THERE: Final = frozenset({"404", "NoSuchKey", "NotFound"})
@@ -167,7 +167,7 @@ class _Place(NamedTuple):
         return sha256 is None or head["Metadata"].get("sha256") == sha256
 
     def put_file(self, key: str, file: Path, sha256: str) -> None:
-        """Send a file, unless these very bytes are there from an upload that was cut off."""
+        """Send a file, unless these very bytes are there from an earlier attempt."""
         if self.holds(key, sha256):
             return
         if file.stat().st_size > _ONE_REQUEST_BYTES:

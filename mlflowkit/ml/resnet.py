@@ -110,7 +110,7 @@ def fine_tune(
         batch_size: Images in a step. By default 64, and less if that would make fewer than
             16 steps in an epoch: batch norm needs some.
         lr: The schedule's peak. By default 0.05 from scratch, 0.02 from weights and 0.1 for
-            a head alone, each for 64 images in a batch and in proportion for others.
+            a head alone, for 64 images in a batch; half of that for 16, as by the root.
         freeze_backbone: Train the head alone. The backbone (batch norm in eval mode) then
             sees each image once, and nothing is augmented: what is cached stays. Epochs
             after the first take next to no time. Features of train and val stay in memory
@@ -202,7 +202,7 @@ def _learning_rate(
 ) -> float:
     if lr is None:
         base = _LR_HEAD if frozen else _LR_WEIGHTS if from_weights else _LR_SCRATCH
-        return base * batch_size / _BATCH
+        return base * math.sqrt(batch_size / _BATCH)
     if not (isinstance(lr, int | float) and math.isfinite(lr) and lr > 0):
         raise WrongType("fine_tune", "lr", "a number above 0", lr)
     return float(lr)

@@ -69,11 +69,14 @@ class Lesson(Protocol):
 
     #: All of it: maps images to logits.
     network: nn.Module
-    #: The part that learns: maps a batch's inputs to logits.
-    module: nn.Module
     device: torch.device
     train_images: int
     steps: int
+
+    @property
+    def module(self) -> nn.Module:
+        """The part that learns: maps a batch's inputs to logits."""
+        ...
 
     def train_batches(self, epoch: int) -> Iterator[Batch]:
         """Inputs and labels; the same ones for the same epoch. Sets train mode."""

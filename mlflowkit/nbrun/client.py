@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +16,7 @@ from nbclient.client import NotebookClient
 from nbclient.exceptions import CellExecutionComplete
 
 from mlflowkit.nbrun.inside import PROGRESS_MIME
+from mlflowkit.nbrun.stop import Stop
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -41,33 +41,6 @@ class Ending:
     reply: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
-class Stop:
-    """Asks a running notebook to end, from any thread. The first reason counts."""
-
-    def __init__(self) -> None:
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._asked: asyncio.Event | None = None
-        self.wanted = False
-
-    def attach(self) -> None:
-        """Called once in the loop that waits."""
-        self._loop, self._asked = asyncio.get_running_loop(), asyncio.Event()
-        if self.wanted:
-            self._asked.set()
-
-    def ask(self) -> None:
-        """End the notebook soon. Twice is once."""
-        self.wanted = True
-        if self._loop is not None and self._asked is not None:
-            with suppress(RuntimeError):  # the loop is over already
-                self._loop.call_soon_threadsafe(self._asked.set)
-
-    async def asked(self) -> None:
-        """Wait until somebody asks."""
-        assert self._asked is not None
-        await self._asked.wait()
-
-
 #: kind, cell, facts
 Tell = Callable[[str, int, dict[str, Any]], None]
 
@@ -82,6 +55,8 @@ class CellClient(NotebookClient):
         self.kc = kernel.client
         self.kernel, self.record = kernel, record
         self._tell, self._stop = tell, stop
+        #: It did not answer an interrupt: an orderly end would be waited for in vain.
+        self.stuck = False
         #: Request → the cell it came from; late output of threads finds its cell.
         self._cells: dict[str, int] = {}
         self._idle: dict[str, asyncio.Event] = {}
@@ -119,6 +94,7 @@ class CellClient(NotebookClient):
         ending = await self._ending(request, timeout)
         if ending.how == "killed":
             await self._drain()
+        self.stuck = ending.how in ("timeout", "interrupted") and not ending.reply
         return ending
 
     async def run_silently(self, code: str, timeout: float | None = None) -> Ending:
@@ -159,11 +135,10 @@ class CellClient(NotebookClient):
             self._idle.pop(request, None)
             self._replies.pop(request, None)
 
-    async def _interrupted(
-        self, done: asyncio.Task[dict[str, Any]]
-    ) -> Mapping[str, Any]:
+    async def _interrupted(self, done: asyncio.Task[dict[str, Any]]) -> Mapping[str, Any]:
         await self.kernel.interrupt()
-        await asyncio.wait({done, self._died}, timeout=_STOP_SECONDS)
+        both = {done, self._died}
+        await asyncio.wait(both, timeout=_STOP_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         return done.result() if done.done() and not done.cancelled() else {}
 
     async def _done(self, request: str) -> dict[str, Any]:
@@ -256,9 +231,7 @@ class CellClient(NotebookClient):
         self._tell_output(cell_index, output.output_type, _text_of(output))
         return None
 
-    def _tell_output(
-        self, cell: int, output_type: str, text: str, **facts: str
-    ) -> None:
+    def _tell_output(self, cell: int, output_type: str, text: str, **facts: str) -> None:
         if text or output_type != "stream":
             shown = text if len(text) <= _EVENT_TEXT else "…" + text[-_EVENT_TEXT:]
             self._tell(

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from mlflowkit.nbrun import injection, parameters, source
-from mlflowkit.nbrun.client import Stop
 from mlflowkit.nbrun.execution import Execution
 from mlflowkit.nbrun.outputs import LIMIT
 from mlflowkit.nbrun.plan import Plan
+from mlflowkit.nbrun.stop import Stop
 from mlflowkit.ports import CellEvent, NotebookOrder
 
 if TYPE_CHECKING:
@@ -45,9 +45,7 @@ class NotebookEngine:
         output_limit: Characters of one output that are kept.
     """
 
-    def __init__(
-        self, *, artifacts: Path | None = None, output_limit: int = LIMIT
-    ) -> None:
+    def __init__(self, *, artifacts: Path | None = None, output_limit: int = LIMIT) -> None:
         self._artifacts, self._output_limit = artifacts, output_limit
 
     def run(
@@ -67,9 +65,7 @@ class NotebookEngine:
             CellFailed: a cell failed; `.values` has what was pushed before.
             CannotSerialize, ReturnMissing: a value could not be taken out.
         """
-        plan = prepare(
-            order, artifacts=self._artifacts, output_limit=self._output_limit
-        )
+        plan = prepare(order, artifacts=self._artifacts, output_limit=self._output_limit)
         return run_plan(plan, on_event)
 
 
@@ -84,9 +80,7 @@ def prepare(
     name = source.kernel_name(notebook, order.kernel_name) or source.NATIVE_KERNEL
     language = source.language(notebook, spec)
     notebook = injection.inject(path, notebook, order.parameters, name, language)
-    notebook.metadata.papermill.update(
-        input_path=str(path), output_path=str(order.output)
-    )
+    notebook.metadata.papermill.update(input_path=str(path), output_path=str(order.output))
     _, objects = injection.split(order.parameters)
     timeout = order.cell_timeout.total_seconds() if order.cell_timeout else None
     return Plan(

@@ -24,11 +24,12 @@ from mlflowkit.errors import (
     UserError,
 )
 from mlflowkit.nbrun import iofolder, kernels, record
-from mlflowkit.nbrun.client import CellClient, Ending, Stop
+from mlflowkit.nbrun.client import CellClient, Ending
 from mlflowkit.nbrun.iofolder import IOFolder, Returned
 from mlflowkit.nbrun.journal import JournaledRecord, now
 from mlflowkit.nbrun.plan import Plan
 from mlflowkit.nbrun.private import PrivateFolder
+from mlflowkit.nbrun.stop import Stop
 from mlflowkit.nbrun.verdict import INSIDE, Judge
 from mlflowkit.ports import CellEvent
 
@@ -100,9 +101,7 @@ class Execution:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-            raise NotebookStopped(
-                f"{self._plan.where} was stopped before its first cell"
-            )
+            raise NotebookStopped(f"{self._plan.where} was stopped before its first cell")
         return task.result()
 
     # ── between the kernel's start and its end ──
@@ -111,9 +110,9 @@ class Execution:
         plan = self._plan
         self._record = JournaledRecord(plan.notebook, plan.output, plan.output_limit)
         self._judge = Judge(plan, self._kernel, self._record, self._io)
-        self._record.begin(now())
         status = record.FAILED
         try:
+            self._record.begin(now())
             values = await self._through_cells()
             status = record.COMPLETED
             return values
@@ -148,7 +147,13 @@ class Execution:
         finally:
             with suppress(TypeError):  # nbclient's own, where a widget's state is odd
                 self._client.set_widgets_metadata()
+            if self._inside and not self._stop.wanted and self._kernel.has_children():
+                await self._client.run_silently(
+                    f"{INSIDE}.end_children()", kernels.END_SECONDS
+                )
             await self._client.close()
+            if self._client.stuck:
+                await self._kernel.end(0)
 
     async def _set_up(self) -> None:
         plan, info = self._plan, self._kernel.info
@@ -213,9 +218,7 @@ class Execution:
 def _refusal(fields: dict[str, str]) -> UserError:
     facts = dict(fields)
     return (
-        CannotSerialize(**facts)
-        if facts.pop("kind") == "value"
-        else PathNotFound(**facts)
+        CannotSerialize(**facts) if facts.pop("kind") == "value" else PathNotFound(**facts)
     )
 
 
@@ -235,9 +238,7 @@ def _left_in_peace(ending: Ending) -> bool:
         evalue = str(ending.reply.get("evalue"))
         return ending.reply.get("ename") == "SystemExit" and evalue in ("", "0", "None")
     payload = ending.reply.get("payload") or []
-    return ending.how == "ok" and any(
-        each.get("source") == "ask_exit" for each in payload
-    )
+    return ending.how == "ok" and any(each.get("source") == "ask_exit" for each in payload)
 
 
 def _first_line(code: str) -> str:

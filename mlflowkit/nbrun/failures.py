@@ -6,14 +6,13 @@ Nothing here asks a kernel; facts come in, an error goes out.
 from __future__ import annotations
 
 import re
+import signal
 import site
 import sys
 import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
-
-from mlflowkit.nbrun.kernels import how_it_died
 
 _ANSI: Final = re.compile(r"\x1b\[[0-9;]*m")
 #: First line of a frame in IPython's traceback: `File ~/x.py:3, in f(x)`.
@@ -23,6 +22,10 @@ _INPUT_HINT: Final = (
     "input() asks a person, and a task has none: make it a parameter of the notebook."
 )
 _MEMORY_HINT: Final = "Python could get no more memory: work on less at a time."
+
+_NOISE: Final = ("frozen_modules", "PYDEVD_DISABLE", "make the debugger")
+#: How Python's faulthandler begins.
+_CRASH: Final = "Fatal Python error: "
 
 
 def hint_for(ename: str) -> str:
@@ -63,8 +66,7 @@ def _is_library_frame(part: str) -> bool:
 
 def _library_folders() -> tuple[str, ...]:
     folders = [
-        sysconfig.get_path(name)
-        for name in ("stdlib", "platstdlib", "purelib", "platlib")
+        sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")
     ]
     folders += [site.getusersitepackages(), str(Path(sys.base_prefix) / "lib")]
     folders.append(str(Path(__file__).resolve().parents[1]))
@@ -80,13 +82,11 @@ def death(status: int, peak_bytes: int, oom: bool) -> tuple[str, str]:
         oom: The system killed a process for lack of memory meanwhile.
     """
     how = how_it_died(status)
-    used = (
-        f", having used {peak_bytes / 1024**3:.1f} GB of memory" if peak_bytes else ""
-    )
+    used = f", having used {_readable(peak_bytes)} of memory" if peak_bytes else ""
     if status == -9 and oom:
         todo = "Work on less data at a time, or give the task more memory."
         return (
-            f"the kernel ran out of memory: the system {how.replace('was ', '')}{used}",
+            f"the kernel ran out of memory: the system killed it (SIGKILL){used}",
             todo,
         )
     if status == -9:
@@ -97,6 +97,10 @@ def death(status: int, peak_bytes: int, oom: bool) -> tuple[str, str]:
         return f"the kernel {how}{used}", todo
     todo = "The cell ended the kernel's process: raise an exception instead of leaving."
     return f"the kernel {how}", todo if status >= 0 else ""
+
+
+def _readable(size: int) -> str:
+    return f"{size / 1024**3:.1f} GB" if size >= 1024**3 else f"{size / 1024**2:.0f} MB"
 
 
 def oom_kills(
@@ -113,3 +117,30 @@ def oom_kills(
         found = re.search(rf"^{name} (\d+)", text, re.MULTILINE)
         total += int(found[1]) if found else 0
     return total
+
+
+def how_it_died(status: int) -> str:
+    """An exit status in words: "was killed by SIGKILL", "exited with status 1"."""
+    if status >= 0:
+        return f"exited with status {status}"
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = f"signal {-status}"
+    return f"was killed by {name}"
+
+
+def last_words(text: str) -> str:
+    """The part of a kernel's own stderr that says something."""
+    if _CRASH in text:
+        return _crash_report(text)
+    lines = text.splitlines()
+    return "\n".join(line for line in lines if not any(w in line for w in _NOISE)).strip()
+
+
+def _crash_report(text: str) -> str:
+    """What faulthandler said, with the innermost frames of the thread that crashed."""
+    lines = text[text.rindex(_CRASH) :].splitlines()
+    at = next((n for n, line in enumerate(lines) if line.startswith("Current thread")), 0)
+    frames = [line for line in lines[at + 1 : at + 7] if line.startswith("  File")]
+    return "\n".join([lines[0], *frames])

@@ -32,9 +32,7 @@ def is_plain(value: object) -> bool:
     if isinstance(value, list) and kind is list:
         return all(is_plain(item) for item in value)
     if isinstance(value, dict) and kind is dict:
-        return all(type(key) is str for key in value) and all(
-            map(is_plain, value.values())
-        )
+        return all(type(key) is str for key in value) and all(map(is_plain, value.values()))
     return False
 
 

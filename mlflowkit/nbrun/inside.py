@@ -7,9 +7,11 @@ engine calls `start`, `describe_error` and `collect` silently; people call `inpu
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -72,7 +74,8 @@ def _folder(what: str) -> IOFolder:
 
 
 def start() -> None:
-    """Make progress reports reach the engine. Twice is once."""
+    """Make progress reports reach the engine, and crashes say where. Twice is once."""
+    faulthandler.enable()  # ipykernel sends it to the process's own stderr, which we keep
     if _publish not in ports._kernel_progress:
         _pid.append(os.getpid())
         ports._kernel_progress.append(_publish)
@@ -128,6 +131,22 @@ def describe_error() -> None:
     _folder("input").write_raised(told)
 
 
+def end_children() -> None:
+    """End the processes that cells started and left running.
+
+    ipykernel waits for them when it shuts down, also for those that ended and that nobody
+    waited for: many seconds in vain.
+    """
+    import psutil
+
+    children = psutil.Process().children(recursive=True)
+    for end in (psutil.Process.terminate, psutil.Process.kill):
+        for child in children:
+            with suppress(psutil.Error):
+                end(child)
+        _, children = psutil.wait_procs(children, timeout=0.5)
+
+
 def collect(returns: list[str], optional: list[str]) -> None:
     """Take variables out of the notebook.
 
@@ -141,9 +160,7 @@ def collect(returns: list[str], optional: list[str]) -> None:
     if missing:
         folder.write_returned(_nothing(missing, names))
         return
-    wanted = list(
-        dict.fromkeys([*returns, *(name for name in optional if name in names)])
-    )
+    wanted = list(dict.fromkeys([*returns, *(name for name in optional if name in names)]))
     folder.write_returned(_dump_all(folder, wanted, names))
 
 
@@ -162,9 +179,7 @@ def _nothing(missing: list[str], names: Mapping[str, object]) -> Returned:
     return Returned(missing=missing, known=known)
 
 
-def _dump_all(
-    folder: IOFolder, wanted: list[str], names: Mapping[str, object]
-) -> Returned:
+def _dump_all(folder: IOFolder, wanted: list[str], names: Mapping[str, object]) -> Returned:
     from mlflowkit.artifacts.serializers import dump
     from mlflowkit.nbrun.iofolder import Pushed, Returned
 

@@ -120,7 +120,9 @@ class IOFolder:
 
     def push(self, name: str, value: StoredValue) -> None:
         """Hand over one value, now."""
-        stamp = f"{time.time_ns():020d}-{os.getpid()}-{re.sub(r'[^0-9A-Za-z]', '_', name)[:40]}"
+        stamp = (
+            f"{time.time_ns():020d}-{os.getpid()}-{re.sub(r'[^0-9A-Za-z]', '_', name)[:40]}"
+        )
         self._write(f"pushed/{stamp}.json", Pushed(name, value))
 
     def pushed(self) -> dict[str, StoredValue]:
@@ -143,9 +145,7 @@ class IOFolder:
             return Raised()
         return self._read("raised.json", Raised)
 
-    def load(
-        self, stored: Mapping[str, StoredValue] | Iterable[Pushed]
-    ) -> dict[str, Any]:
+    def load(self, stored: Mapping[str, StoredValue] | Iterable[Pushed]) -> dict[str, Any]:
         """The values again, with their types."""
         from mlflowkit.artifacts.serializers import load
 

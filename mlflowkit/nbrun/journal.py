@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from mlflowkit.errors import NotebookInvalid
+from mlflowkit.errors import ArtifactNotStored, NotebookInvalid
 from mlflowkit.nbrun import record
 from mlflowkit.nbrun.record import Record
 
@@ -31,19 +31,28 @@ def journal_path(output: Path) -> Path:
 
 
 class JournaledRecord(Record):
-    """A record whose changes are on disk before they are applied."""
+    """A record whose changes are written down as they are applied.
+
+    Every method that changes something raises ArtifactNotStored when the disk is full.
+    """
 
     def __init__(self, notebook: NotebookNode, output: Path, limit: int) -> None:
         super().__init__(notebook, limit)
         self.path = journal_path(output)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
-        self._file = os.open(self.path, flags, 0o600)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(self.path, flags, 0o600)
+        except OSError as exc:
+            raise ArtifactNotStored(str(self.path), exc.strerror or str(exc)) from exc
 
     def _note(self, op: str, **facts: Any) -> None:
         line = json.dumps({"op": op, **facts}, default=str).encode() + b"\n"
-        while line:
-            line = line[os.write(self._file, line) :]
+        try:
+            while line:
+                line = line[os.write(self._file, line) :]
+        except OSError as exc:
+            raise ArtifactNotStored(str(self.path), exc.strerror or str(exc)) from exc
 
     def begin(self, at: datetime) -> None:
         super().begin(at)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psutil
 
 from mlflowkit.errors import KernelDidNotStart
-from mlflowkit.nbrun import launch
+from mlflowkit.nbrun import failures, launch
 
 if TYPE_CHECKING:
     from jupyter_client.asynchronous.client import AsyncKernelClient
@@ -30,7 +30,7 @@ START_SECONDS: Final = 60.0
 #: Names in the environment that a kernel has no business with.
 _NOT_FOR_KERNELS: Final = frozenset({"JPY_PARENT_PID", "JPY_SESSION_NAME"})
 _SECRET_WORDS: Final = ("FERNET", "TOKEN", "SECRET", "PASSWORD")
-_LOG_TAIL_BYTES: Final = 4000
+_LOG_TAIL_BYTES: Final = 16_000
 
 
 def kernel_environment(env: Mapping[str, str], **more: str) -> dict[str, str]:
@@ -112,6 +112,10 @@ class KernelHandle:
         """Wait for its end. Returns the exit status, negative for a signal."""
         return int(await asyncio.shield(self._died))
 
+    def has_children(self) -> bool:
+        """Whether cells left processes running."""
+        return not self.dead and bool(_below(self.pid))
+
     async def interrupt(self) -> None:
         """What Jupyter's stop button does: KeyboardInterrupt in the running cell."""
         with suppress(RuntimeError, OSError):
@@ -123,11 +127,7 @@ class KernelHandle:
             data = self._log.read_bytes()[-_LOG_TAIL_BYTES:]
         except OSError:
             return ""
-        noise = ("frozen_modules", "-Xfrozen", "PYDEVD_DISABLE", "make the debugger")
-        lines = data.decode(errors="replace").splitlines()
-        return "\n".join(
-            line for line in lines if not any(word in line for word in noise)
-        ).strip()
+        return failures.last_words(data.decode(errors="replace"))
 
     async def end(self, seconds: float = END_SECONDS) -> None:
         """End it in an orderly way within `seconds`, else by SIGKILL, its children too.
@@ -185,6 +185,9 @@ async def start_kernel(
     manager = _manager(spec, folder)
     log = folder / "kernel.log"
     extra = ["--HistoryManager.hist_file=:memory:"] if _is_ipykernel(spec) else []
+    if not cwd.is_dir():
+        how = f"could not be started in {cwd}, which is no folder,"
+        raise KernelDidNotStart(spec.display_name, how, " ".join(spec.argv), "")
     with log.open("wb") as out:
         await manager.start_kernel(
             extra_arguments=extra, cwd=str(cwd), env=dict(env), stdout=out, stderr=out
@@ -210,9 +213,7 @@ def _manager(spec: KernelSpec, folder: Path) -> Any:
     class TiedManager(AsyncKernelManager):
         """Its kernels die with this process."""
 
-        def format_kernel_cmd(
-            self, extra_arguments: list[str] | None = None
-        ) -> list[str]:
+        def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
             command = super().format_kernel_cmd(extra_arguments)
             tie = [sys.executable, "-I", "-S", launch.__file__, str(os.getpid())]
             return [*tie, *command]
@@ -239,7 +240,7 @@ async def _ready(handle: KernelHandle, spec: KernelSpec) -> dict[str, Any]:
         if waiting.done():
             return waiting.result()
         how = (
-            how_it_died(await died)
+            failures.how_it_died(await died)
             if died.done()
             else f"said nothing for {START_SECONDS:g} s"
         )
@@ -270,14 +271,3 @@ async def _reply_to(client: AsyncKernelClient, asked: str) -> dict[str, Any]:
         if message["parent_header"].get("msg_id") == asked:
             content: dict[str, Any] = message["content"]
             return content
-
-
-def how_it_died(status: int) -> str:
-    """An exit status in words: "was killed by SIGKILL", "exited with status 1"."""
-    if status >= 0:
-        return f"exited with status {status}"
-    try:
-        name = signal.Signals(-status).name
-    except ValueError:
-        name = f"signal {-status}"
-    return f"was killed by {name}"

@@ -18,9 +18,7 @@ def main(argv: list[str]) -> None:
     """Tie this process to its parent, then become the command."""
     parent, command = int(argv[0]), argv[1:]
     if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(
-            PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0
-        )
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:  # it died before we were tied
         sys.exit(1)
     for name in (signal.SIGINT, signal.SIGTERM):

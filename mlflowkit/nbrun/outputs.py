@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 LIMIT: Final = 10 * 1024 * 1024
 
 _REDRAWN: Final = re.compile(r"[^\n]*\r(?=[^\r\n])")
-_ERASED: Final = re.compile(r"[^\n\b]\b")
+_ERASED: Final = re.compile(r"[^\n\x08]\x08")
 
 
 @dataclass(slots=True)
@@ -139,9 +139,7 @@ class Outputs:
         self._clear_next.discard(cell)
         gone = self._notebook.cells[cell].outputs
         for nodes in self._displays.values():
-            nodes[:] = [
-                node for node in nodes if not any(node is each for each in gone)
-            ]
+            nodes[:] = [node for node in nodes if not any(node is each for each in gone)]
         self._notebook.cells[cell].outputs = []
         self._streams.pop(cell, None)
 
@@ -159,9 +157,7 @@ class Outputs:
         """The end of what a cell printed, for messages."""
         self.settle(cell)
         outputs = self._notebook.cells[cell].get("outputs", [])
-        shown = "".join(
-            out["text"] for out in outputs if out["output_type"] == "stream"
-        )
+        shown = "".join(out["text"] for out in outputs if out["output_type"] == "stream")
         return shown if len(shown) <= most else "…" + shown[-most:]
 
     def _within_limit(self, output: dict[str, Any]) -> dict[str, Any]:
@@ -171,9 +167,7 @@ class Outputs:
         sizes = {mime: _size(value) for mime, value in data.items()}
         if max(sizes.values(), default=0) <= self.limit:
             return output
-        kept = {
-            mime: value for mime, value in data.items() if sizes[mime] <= self.limit
-        }
+        kept = {mime: value for mime, value in data.items() if sizes[mime] <= self.limit}
         cut = ", ".join(f"{m} of {_mb(s)}" for m, s in sizes.items() if s > self.limit)
         note = f"[mlflowkit: {cut} was cut; an output may have {_mb(self.limit)}]"
         kept["text/plain"] = f"{kept.get('text/plain', '')}\n{note}".strip()

@@ -52,9 +52,7 @@ class MlflowkitEngine(Engine):  # type: ignore[misc]  # papermill has no types
 
         with tempfile.TemporaryDirectory(prefix="mlflowkit-papermill-") as folder:
             timeout = execution_timeout or options.get("timeout")
-            plan = _plan(
-                nb, kernel_name, options, Path(folder) / "executed.ipynb", timeout
-            )
+            plan = _plan(nb, kernel_name, options, Path(folder) / "executed.ipynb", timeout)
             with _Watcher(nb, progress_bar, log_output) as watcher:
                 try:
                     run_plan(plan, watcher.see)
@@ -92,9 +90,7 @@ def _plan(
     )
 
 
-def _as_papermill(
-    exc: CellFailed, nb: NotebookNode, output_path: str | None
-) -> Exception:
+def _as_papermill(exc: CellFailed, nb: NotebookNode, output_path: str | None) -> Exception:
     from papermill.exceptions import (  # type: ignore[import-untyped]  # no stubs
         PapermillExecutionError,
     )

@@ -120,9 +120,7 @@ def _check_name(where: str, name: str) -> None:
 def _check_type(where: str, parameter: NotebookParameter, value: object) -> None:
     if parameter.annotation:
         optional = parameter.default is None
-        types.check_annotation(
-            where, parameter.name, parameter.annotation, value, optional
-        )
+        types.check_annotation(where, parameter.name, parameter.annotation, value, optional)
     elif parameter.default is not COMPUTED:
         types.check_like(where, parameter.name, parameter.default, value)
 
@@ -144,9 +142,7 @@ def parameters_of(notebook: NotebookNode) -> tuple[NotebookParameter, ...] | Non
 def is_python(notebook: NotebookNode) -> bool:
     """Whether the notebook says that it is Python's (or says nothing)."""
     spec = notebook.metadata.get("kernelspec", {})
-    said = notebook.metadata.get("language_info", {}).get("name") or spec.get(
-        "language"
-    )
+    said = notebook.metadata.get("language_info", {}).get("name") or spec.get("language")
     return str(said or "python").lower() in ("python", "ipython")
 
 
@@ -217,15 +213,11 @@ def _by_papermill(
 
     name = source.kernel_name(notebook) or source.NATIVE_KERNEL
     spec = notebook.metadata.get("kernelspec", {})
-    said = notebook.metadata.get("language_info", {}).get("name") or spec.get(
-        "language"
-    )
+    said = notebook.metadata.get("language_info", {}).get("name") or spec.get("language")
     level = logger.level
     try:
         logger.setLevel(logging.ERROR)  # what it cannot read is not news to a person
-        found = papermill_translators.find_translator(name, said or "python").inspect(
-            cell
-        )
+        found = papermill_translators.find_translator(name, said or "python").inspect(cell)
     except (PapermillException, NotImplementedError):
         return None
     finally:

@@ -58,9 +58,7 @@ def _parent() -> Path:
         parent.mkdir(mode=0o700)
     info = parent.lstat()
     if info.st_uid != os.getuid() or info.st_mode & 0o077 or parent.is_symlink():
-        return Path(
-            tempfile.mkdtemp(prefix="mk-", dir=base)
-        )  # somebody else's: keep away
+        return Path(tempfile.mkdtemp(prefix="mk-", dir=base))  # somebody else's: keep away
     return parent
 
 
@@ -72,10 +70,7 @@ def sweep(parent: Path) -> None:
 
 
 def _remove_if_dead(folder: Path) -> None:
-    if (
-        time.time() - folder.stat().st_mtime < _NEWBORN_S
-        and not (folder / "lock").exists()
-    ):
+    if time.time() - folder.stat().st_mtime < _NEWBORN_S and not (folder / "lock").exists():
         return
     lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

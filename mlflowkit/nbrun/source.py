@@ -34,9 +34,7 @@ def load(path: Path) -> NotebookNode:
 
     raw = _parse(path, _read(path))
     if not isinstance(raw, dict) or not ("cells" in raw or "worksheets" in raw):
-        raise NotebookInvalid(
-            path, "it has no cells", "Give the path of an .ipynb file."
-        )
+        raise NotebookInvalid(path, "it has no cells", "Give the path of an .ipynb file.")
     try:
         _name_cells(raw)
         text = json.dumps(raw)
@@ -89,9 +87,7 @@ def _parse(path: Path, text: str) -> Any:
         problem = f"it is not JSON ({exc.msg}, column {exc.colno})"
         raise NotebookInvalid(path, problem, _SAVE_AGAIN, exc.lineno) from exc
     except RecursionError as exc:
-        raise NotebookInvalid(
-            path, "its JSON is nested too deeply", _SAVE_AGAIN
-        ) from exc
+        raise NotebookInvalid(path, "its JSON is nested too deeply", _SAVE_AGAIN) from exc
 
 
 def _name_cells(raw: dict[str, Any]) -> None:
@@ -129,9 +125,7 @@ def _with_papermill_fields(notebook: NotebookNode) -> NotebookNode:
 def tagged(notebook: NotebookNode, tag: str) -> list[int]:
     """Positions of the cells with this tag."""
     return [
-        at
-        for at, cell in enumerate(notebook.cells)
-        if tag in cell.metadata.get("tags", [])
+        at for at, cell in enumerate(notebook.cells) if tag in cell.metadata.get("tags", [])
     ]
 
 
@@ -141,9 +135,7 @@ def kernel_name(notebook: NotebookNode, given: str | None = None) -> str | None:
     return str(name) if name else None
 
 
-def kernel_spec(
-    path: Path, notebook: NotebookNode, given: str | None = None
-) -> KernelSpec:
+def kernel_spec(path: Path, notebook: NotebookNode, given: str | None = None) -> KernelSpec:
     """The kernel to start. `python3` always is the interpreter that runs this code.
 
     Raises:

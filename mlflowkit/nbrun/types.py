@@ -100,9 +100,7 @@ def _last(node: ast.expr) -> str:
 
 
 def _fits_name(name: str, value: object) -> bool:
-    name = {"List": "list", "Dict": "dict", "Tuple": "tuple", "Set": "set"}.get(
-        name, name
-    )
+    name = {"List": "list", "Dict": "dict", "Tuple": "tuple", "Set": "set"}.get(name, name)
     if name in _ANYTHING:
         return True
     if name in ("None", "NoneType"):
@@ -144,11 +142,7 @@ def _items_fit(name: str, parts: list[ast.expr], value: object) -> bool:
     if isinstance(value, dict) and len(parts) == 2:
         return _all(parts[0], value.keys()) and _all(parts[1], value.values())
     if isinstance(value, tuple) and name == "tuple":
-        if (
-            len(parts) == 2
-            and isinstance(parts[1], ast.Constant)
-            and parts[1].value is ...
-        ):
+        if len(parts) == 2 and isinstance(parts[1], ast.Constant) and parts[1].value is ...:
             return _all(parts[0], value)
         return len(parts) == len(value) and all(
             fits(part, item) for part, item in zip(parts, value, strict=True)
@@ -159,6 +153,4 @@ def _items_fit(name: str, parts: list[ast.expr], value: object) -> bool:
 
 
 def _all(node: ast.expr, items: Iterable[object]) -> bool:
-    return all(
-        fits(node, item) for _, item in zip(range(_LOOKED_AT), items, strict=False)
-    )
+    return all(fits(node, item) for _, item in zip(range(_LOOKED_AT), items, strict=False))

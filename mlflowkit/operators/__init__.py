@@ -1,4 +1,4 @@
-"""Operators: what a task can do. Those of the language, and those that touch outside systems."""
+"""Operators: those of the language, and those that touch outside systems."""
 
 from mlflowkit.authoring.notebook import NotebookOperator
 from mlflowkit.authoring.operator import BaseOperator

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -90,10 +91,8 @@ class BashOperator(BaseOperator):
         if child is None:
             return
         _signal_group(child.pid, signal.SIGTERM)
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(timeout=GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            pass
         _signal_group(child.pid, signal.SIGKILL)
         child.wait()
         if child.stdout:

@@ -72,9 +72,7 @@ def open_database(home: Path, *, synchronous: str = "NORMAL") -> Database:
 
     @event.listens_for(engine, "connect")
     def _pragmas(connection: Any, _record: Any) -> None:
-        connection.isolation_level = (
-            None  # transactions are begun by hand: BEGIN IMMEDIATE
-        )
+        connection.isolation_level = None  # transactions are begun by hand: BEGIN IMMEDIATE
         connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute(f"PRAGMA synchronous={synchronous}")

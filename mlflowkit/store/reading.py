@@ -8,11 +8,12 @@ from typing import Any
 
 from sqlalchemy import select
 
+from mlflowkit.core.machine import RunRow
 from mlflowkit.core.spec import RunId
 from mlflowkit.core.states import RUN_ENDED, RunState
-from mlflowkit.core.machine import RunRow
 from mlflowkit.core.view import RunView, task_views
-from mlflowkit.store import codec, runs as stored
+from mlflowkit.store import codec
+from mlflowkit.store import runs as stored
 from mlflowkit.store.database import Transaction
 from mlflowkit.store.tables import attempts, runs
 
@@ -68,9 +69,7 @@ def run_state(tx: Transaction, run_id: str) -> RunState | None:
 
 def run_view(tx: Transaction, run_id: str, *, engine_alive: bool) -> RunView | None:
     """A run as people see it, or None."""
-    row = (
-        tx.execute(select(runs).where(runs.c.run_id == run_id)).mappings().one_or_none()
-    )
+    row = tx.execute(select(runs).where(runs.c.run_id == run_id)).mappings().one_or_none()
     spec = stored.spec_of(tx, run_id)
     if row is None or spec is None:
         return None

@@ -24,7 +24,7 @@ from mlflowkit.core.machine import InstanceRow, NodeRow, Outcome, Run, RunRow, l
 from mlflowkit.core.spec import AttemptId, DagSpec, RunId, TaskId
 from mlflowkit.core.states import RUN_ENDED, RunState, TaskState
 from mlflowkit.ports import RunRequest, Surroundings
-from mlflowkit.store import codec, tables
+from mlflowkit.store import codec
 from mlflowkit.store.tables import (
     dags,
     leases,
@@ -58,20 +58,25 @@ class OutboxEntry(NamedTuple):
 def _upsert(table: Table) -> Any:
     keys = [c.name for c in table.primary_key]
     statement = upsert_into(table)
-    changes = {
-        c.name: statement.excluded[c.name] for c in table.c if c.name not in keys
-    }
+    changes = {c.name: statement.excluded[c.name] for c in table.c if c.name not in keys}
     return statement.on_conflict_do_update(index_elements=keys, set_=changes)
 
 
+_FACTS = (
+    "dag_id",
+    "run_id",
+    "run_type",
+    "logical_date",
+    "data_interval_start",
+    "data_interval_end",
+    "created_at",
+)
 _SAVE_INSTANCE = _upsert(task_instances)
 _SAVE_NODE = _upsert(nodes)
 _SAVE_LOG = insert(run_log)
 _SAVE_OUTBOX = insert(outbox)
 _SAVE_SEQ = (
-    update(runs)
-    .where(runs.c.run_key == bindparam("key"))
-    .values(log_seq=bindparam("seq"))
+    update(runs).where(runs.c.run_key == bindparam("key")).values(log_seq=bindparam("seq"))
 )
 _DROP_OUTBOX = delete(outbox).where(outbox.c.id == bindparam("entry"))
 _LEASE = select(leases.c.engine_id).where(leases.c.name == "engine")
@@ -148,9 +153,7 @@ def create_run(
 
 def load_run(tx: Connection, run_id: str) -> StoredRun | None:
     """A run with its counters, made from its rows."""
-    row = (
-        tx.execute(select(runs).where(runs.c.run_id == run_id)).mappings().one_or_none()
-    )
+    row = tx.execute(select(runs).where(runs.c.run_id == run_id)).mappings().one_or_none()
     if row is None:
         return None
     spec = codec.decode_spec(_text(tx, row["spec"]))
@@ -163,11 +166,7 @@ def load_run(tx: Connection, run_id: str) -> StoredRun | None:
         ended_at=row["ended_at"],
     )
     key: int = row["run_key"]
-    facts = {
-        name: row[name]
-        for name in ("dag_id", "run_id", "run_type", "logical_date")
-        + ("data_interval_start", "data_interval_end", "created_at")
-    }
+    facts = {name: row[name] for name in _FACTS}
     return StoredRun(
         run_key=key,
         run=load(spec, run_row, node_rows(tx, key), instance_rows(tx, key)),
@@ -199,9 +198,7 @@ def spec_of(tx: Connection, run_id: str) -> DagSpec | None:
 
 def instance_rows(tx: Connection, run_key: int) -> list[InstanceRow]:
     """All task instances of a run that have a row."""
-    found = tx.execute(
-        select(task_instances).where(task_instances.c.run_key == run_key)
-    )
+    found = tx.execute(select(task_instances).where(task_instances.c.run_key == run_key))
     return [
         InstanceRow(
             **{k: v for k, v in r.items() if k != "run_key"}
@@ -237,9 +234,7 @@ def unfinished(tx: Connection) -> list[tuple[RunId, str | None]]:
 
 
 def take_run(tx: Connection, run_key: int, engine_id: str) -> None:
-    tx.execute(
-        update(runs).where(runs.c.run_key == run_key).values(engine_id=engine_id)
-    )
+    tx.execute(update(runs).where(runs.c.run_key == run_key).values(engine_id=engine_id))
 
 
 def change_code(
@@ -348,9 +343,7 @@ def read_log(tx: Connection, run_id: str) -> list[tuple[Event, datetime]]:
 
 
 def last_outbox_id(tx: Connection) -> int:
-    found: int = tx.execute(
-        select(func.coalesce(func.max(outbox.c.id), 0))
-    ).scalar_one()
+    found: int = tx.execute(select(func.coalesce(func.max(outbox.c.id), 0))).scalar_one()
     return found
 
 

@@ -20,9 +20,7 @@ _COLUMNS = [c for c in xcoms.c if c.name not in ("run_key", "task_id", "attempt"
 def _save(table: Any) -> Any:
     keys = [c.name for c in table.primary_key]
     statement = upsert_into(table)
-    changes = {
-        c.name: statement.excluded[c.name] for c in table.c if c.name not in keys
-    }
+    changes = {c.name: statement.excluded[c.name] for c in table.c if c.name not in keys}
     return statement.on_conflict_do_update(index_elements=keys, set_=changes)
 
 
@@ -135,9 +133,7 @@ def page_xcoms(
     """XComs of a mapped task, by map index."""
     found = tx.execute(
         select(*_COLUMNS)
-        .where(
-            xcoms.c.run_key == run_key, xcoms.c.task_id == task_id, xcoms.c.key == key
-        )
+        .where(xcoms.c.run_key == run_key, xcoms.c.task_id == task_id, xcoms.c.key == key)
         .order_by(xcoms.c.map_index)
         .offset(offset)
         .limit(limit)

@@ -228,8 +228,8 @@ def one_line(exc: BaseException) -> str:
 
 def story() -> str:
     """The current exception as a traceback of the person's own frames."""
-    kind, exc, _ = sys.exc_info()
-    assert exc is not None and kind is not None
+    exc = sys.exception()
+    assert exc is not None
     if isinstance(exc, UserError) or hasattr(exc, "story"):
         return str(getattr(exc, "story", "") or exc)
     told = traceback.TracebackException.from_exception(exc)

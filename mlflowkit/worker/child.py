@@ -26,7 +26,6 @@ from mlflowkit.worker.protocol import (
     Ended,
     Note,
     Order,
-    Started,
 )
 
 #: Runs one attempt to its end.
@@ -71,9 +70,7 @@ class _Interrupts:
             raise KeyboardInterrupt
 
 
-def serve_child(
-    channel: BlockingChannel, out: int, mark: bytes, run: RunAttempt
-) -> None:
+def serve_child(channel: BlockingChannel, out: int, mark: bytes, run: RunAttempt) -> None:
     """Run what comes, until there is no more. Called right after the fork."""
     _own_streams(out)
     _fresh_start()
@@ -82,7 +79,6 @@ def serve_child(
     while isinstance(message := channel.receive(), Order):
         order = message.order
         link.attempt = order.attempt
-        channel.send(Started(order.attempt, os.getpid()))
         ended = _one(order, link, run, interrupts)
         flush()
         os.write(out, mark)
@@ -90,9 +86,7 @@ def serve_child(
     _orderly_end()
 
 
-def _one(
-    order: LaunchOrder, link: Link, run: RunAttempt, interrupts: _Interrupts
-) -> Ended:
+def _one(order: LaunchOrder, link: Link, run: RunAttempt, interrupts: _Interrupts) -> Ended:
     try:
         os.chdir(order.surroundings.cwd)
     except OSError as exc:

@@ -74,9 +74,7 @@ class MappedValues(Sequence[Any]):
 class TaskInstance:
     """`ti` in a context: who the task is, and its XComs."""
 
-    def __init__(
-        self, order: LaunchOrder, spec: DagSpec, pull: Pull, push: Push
-    ) -> None:
+    def __init__(self, order: LaunchOrder, spec: DagSpec, pull: Pull, push: Push) -> None:
         self._order, self._spec, self._pull, self._push = order, spec, pull, push
         self.dag_id: str = spec.dag_id
         self.run_id, self.task_id, self.map_index, self.attempt_number = order.attempt
@@ -91,6 +89,11 @@ class TaskInstance:
         folder = Path(self._order.state_dir)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+    @property
+    def output_base(self) -> str:
+        """Where an executed notebook goes, without suffix; empty if nowhere in particular."""
+        return self._order.output_base
 
     def xcom_push(self, key: str, value: object) -> None:
         """Give a value to other tasks. They see it once this attempt has succeeded."""

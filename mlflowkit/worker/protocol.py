@@ -1,7 +1,7 @@
 """The one protocol between engine, supervisor and child: what is said, and how it is framed.
 
     engine ──Order, Kill, Close, Answer──▶ supervisor ──Order, Answer, Close──▶ child
-    engine ◀─Started, Ended, Ask───────── supervisor ◀─Started, Ended, Ask, Note── child
+    engine ◀─Started, Ended, Ask───────── supervisor ◀─Ended, Ask, Note── child
 
 One stream socket on each side. A frame is 4 bytes of length (big endian, of what
 follows), 1 byte of kind, and a MessagePack body. Order is kept; nothing is lost while
@@ -55,6 +55,8 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Started(msgspec.Struct, frozen=True):
+    """Supervisor to engine: the attempt was given to a child that waited for it."""
+
     attempt: AttemptId
     pid: int
 

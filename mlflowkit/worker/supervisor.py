@@ -14,6 +14,7 @@ import selectors
 import signal
 import socket
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -43,6 +44,7 @@ from mlflowkit.worker.protocol import (
 RunChild = Callable[[BlockingChannel, int, bytes], None]
 #: A child that was told to end gets this long for its exit handlers.
 EXIT_GRACE_SECONDS = 5.0
+HOLD_SECONDS = 0.004
 
 
 class Child:
@@ -60,6 +62,9 @@ class Child:
             try:
                 processes.die_with_parent(parent)
                 run(BlockingChannel(theirs), out_theirs, self.mark)
+            except BaseException:  # noqa: BLE001 - told in the attempt's log, then gone
+                traceback.print_exc()
+                os._exit(1)
             finally:
                 os._exit(0)
         theirs.close()
@@ -99,6 +104,9 @@ class Supervisor:
         self._next_signal: tuple[float, signal.Signals] | None = None
         self._memory_kills = 0
         self._closing = False
+        #: A `Started` that waits a moment: if the attempt ends meanwhile, both go in one piece.
+        self._held = b""
+        self._held_since = 0.0
 
     # ── loop ────────────────────────────────────────────────────────────────
 
@@ -109,16 +117,26 @@ class Supervisor:
         self._selector.register(self._engine, selectors.EVENT_READ, self._read_engine)
         self._fork_spare()
         while not (self._closing and self._current is None and not self._waiting):
-            timeout = None
-            if self._next_signal is not None:
-                timeout = max(self._next_signal[0] - time.monotonic(), 0)
-            for key, _ in self._selector.select(timeout):
+            for key, _ in self._selector.select(self._timeout()):
+                if self._selector.get_map().get(key.fd) is not key:
+                    continue  # an event before it, of the same moment, closed it
                 if not key.data():
                     self._end_everything()
                     return
             self._escalate()
+            self._say_held()
         self._retire_child()
         self._end_everything()
+
+    def _timeout(self) -> float | None:
+        until = [self._next_signal[0]] if self._next_signal is not None else []
+        until += [self._held_since + HOLD_SECONDS] if self._held else []
+        return max(min(until) - time.monotonic(), 0) if until else None
+
+    def _say_held(self) -> None:
+        if self._held and time.monotonic() >= self._held_since + HOLD_SECONDS:
+            held, self._held = self._held, b""
+            self._engine.sendall(held)
 
     def _end_everything(self) -> None:
         processes.kill_all_below()
@@ -126,7 +144,8 @@ class Supervisor:
             self._log.close()
 
     def _tell(self, message: Message) -> None:
-        self._engine.sendall(encode(message))
+        held, self._held = self._held, b""
+        self._engine.sendall(held + encode(message))
 
     # ── engine ──────────────────────────────────────────────────────────────
 
@@ -225,6 +244,8 @@ class Supervisor:
         self._current, self._kill, self._next_signal = order, None, None
         self._memory_kills = processes.out_of_memory_kills()
         self._child.send(Order(order))
+        self._held += encode(Started(order.attempt, self._child.pid))
+        self._held_since = time.monotonic()
         self._fork_spare()
 
     def _read_child(self) -> bool:
@@ -243,7 +264,7 @@ class Supervisor:
                 self._note(message.line)
             elif isinstance(message, Ended):
                 self._attempt_ended(message)
-            elif isinstance(message, Started | Ask):
+            elif isinstance(message, Ask):
                 self._tell(message)
         return True
 

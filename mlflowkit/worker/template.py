@@ -13,6 +13,7 @@ import selectors
 import signal
 import socket
 import threading
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -91,6 +92,9 @@ class Template:
             self._selector.close()
             self._control.close()
             self._supervise(socket.socket(fileno=fd))
+        except BaseException:  # noqa: BLE001 - told in the template's log, then gone
+            traceback.print_exc()
+            os._exit(1)
         finally:
             os._exit(0)
 

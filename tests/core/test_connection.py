@@ -40,7 +40,10 @@ def test_a_uri_is_read_part_by_part() -> None:
 
 
 def test_a_uri_of_credentials_and_extras_alone_is_read() -> None:
-    uri = "aws://KEY:SEC%2FRET@/?endpoint_url=http%3A%2F%2F127.0.0.1%3A9000&region_name=eu-west-1"
+    uri = (
+        "aws://KEY:SEC%2FRET@/"
+        "?endpoint_url=http%3A%2F%2F127.0.0.1%3A9000&region_name=eu-west-1"
+    )
     assert Connection.from_uri("c", uri) == Connection(
         conn_id="c",
         conn_type="aws",
@@ -74,7 +77,8 @@ def test_an_ipv6_host_is_read() -> None:
 def test_json_is_read_with_extra_as_object_or_as_text() -> None:
     expected = Connection("c", "aws", login="k", password="s", port=1, extra={"a": [1]})
     for extra in ('{"a": [1]}', '"{\\"a\\": [1]}"'):
-        text = f'{{"conn_type": "aws", "login": "k", "password": "s", "port": "1", "extra": {extra}}}'
+        facts = '"conn_type": "aws", "login": "k", "password": "s", "port": "1"'
+        text = f'{{{facts}, "extra": {extra}}}'
         assert Connection.from_text("c", text) == expected
 
 

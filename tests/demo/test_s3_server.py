@@ -69,7 +69,7 @@ def test_a_server_that_ends_at_once_shows_its_log(tmp_path: Path) -> None:
     assert str(tmp_path / "weed.log") in str(caught.value)
 
 
-def test_it_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
+def test_it_dies_with_the_process_that_started_it() -> None:
     parent = subprocess.Popen(
         [sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True
     )

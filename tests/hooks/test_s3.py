@@ -118,8 +118,9 @@ def test_without_a_connection_awss_own_credentials_are_used(
     s3: S3Server, bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv(CONN_VARIABLE)
-    profile = f"[team]\naws_access_key_id={s3.access_key}\naws_secret_access_key={s3.secret_key}\n"
-    (tmp_path / "credentials").write_text(profile)
+    keys = {"aws_access_key_id": s3.access_key, "aws_secret_access_key": s3.secret_key}
+    lines = ["[team]", *(f"{name} = {value}" for name, value in keys.items())]
+    (tmp_path / "credentials").write_text("\n".join(lines))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
     monkeypatch.setenv("AWS_PROFILE", "team")
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3.endpoint)

@@ -370,7 +370,9 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         aws_secret_access_key="secret",
     ).create_bucket(Bucket="models")
     yield
-    httpx.post(f"{url}/moto-api/reset", trust_env=False)  # all of its servers share one state
+    httpx.post(
+        f"{url}/moto-api/reset", trust_env=False
+    )  # all of its servers share one state
     server.stop()
 
 

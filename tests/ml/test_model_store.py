@@ -102,7 +102,7 @@ def test_a_second_download_brings_nothing(
     )
     assert download_model(uri, cache=tmp_path / "cache") == kept
     (kept / "model.safetensors").write_bytes(b"damaged")
-    with pytest.raises(CorruptModel, match="has no model.safetensors"):
+    with pytest.raises(CorruptModel, match=r"has no model\.safetensors"):
         download_model(uri, cache=tmp_path / "cache")
 
 
@@ -212,7 +212,7 @@ def test_an_upload_that_is_killed_and_done_again_leaves_one_good_version(
 
 
 def test_a_reader_during_uploads_sees_whole_models_only(
-    s3: S3Server, bucket: str, tmp_path: Path
+    bucket: str, tmp_path: Path
 ) -> None:
     folders = [
         save_model(weights(seed, numbers=200_000), CARD, tmp_path / str(seed))

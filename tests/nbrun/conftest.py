@@ -1,3 +1,4 @@
+# mypy: allow-untyped-calls
 """Notebooks written by hand, and what happened when they ran."""
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from mlflowkit.errors import MlflowkitError
 from mlflowkit.nbrun.engine import NotebookEngine
+from mlflowkit.nbrun.journal import journal_path
 from mlflowkit.ports import CellEvent, NotebookOrder
 
 PYTHON = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -70,9 +72,7 @@ def execute(path: Path, engine: NotebookEngine | None = None, **order: Any) -> R
     if output.exists():
         ran.notebook = nbformat.read(output, as_version=4)
         nbformat.validate(ran.notebook)
-    assert not list(output.parent.glob("*.journal.jsonl")), (
-        "the journal was left behind"
-    )
+    assert not journal_path(output).exists(), "the journal was left behind"
     return ran
 
 

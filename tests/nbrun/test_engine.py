@@ -12,7 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
-import pandas as pd
+import pandas as pd  # type: ignore[import-untyped]  # no stubs
 import pytest
 
 from tests.nbrun.conftest import Ran, code, execute, save, text
@@ -46,9 +46,7 @@ box2 = Box(box.width + 1, box.sides)
 (out / "a.txt").write_text((folder / "in.txt").read_text() + "!")
 mlflowkit.push("pair", (*pair, np.float64(0.5)))
 """
-WHERE = (
-    "print(os.getcwd(), sys.executable, 'MLFLOWKIT_API_TOKEN' in os.environ, sep='|')"
-)
+WHERE = "print(os.getcwd(), sys.executable, 'MLFLOWKIT_API_TOKEN' in os.environ, sep='|')"
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +119,7 @@ def test_values_come_back_with_their_types(ran: Ran) -> None:
 
     values = dict(ran.values)
     frame, out = values.pop("frame2"), values.pop("out")
-    pd.testing.assert_frame_equal(frame, pd.DataFrame({"a": [1, 2], "b": [3, 4]}))  # type: ignore[arg-type]  # it is one
+    pd.testing.assert_frame_equal(frame, pd.DataFrame({"a": [1, 2], "b": [3, 4]}))
     assert isinstance(out, Path)
     assert (out / "a.txt").read_text() == "hello!"
     assert values == {
@@ -153,7 +151,7 @@ def test_it_ran_in_its_own_folder_by_this_interpreter_without_our_tokens(
 
 def test_each_cell_says_what_happened_to_it(ran: Ran) -> None:
     done, skipped = "completed", "skipped"
-    expected = [done] * 6 + [skipped, skipped, done, done]
+    expected = [done] * 7 + [skipped, skipped, done, done]
     assert ran.statuses() == expected
     assert ran.notebook.metadata.mlflowkit.status == "completed"
     papermill = ran.papermill_statuses()
@@ -163,9 +161,7 @@ def test_each_cell_says_what_happened_to_it(ran: Ran) -> None:
 
 def test_what_happens_is_told_while_it_happens(ran: Ran) -> None:
     events = ran.events
-    started = [
-        (e.kind, e.cell) for e in events if e.kind in ("cell_started", "cell_ended")
-    ]
+    started = [(e.kind, e.cell) for e in events if e.kind in ("cell_started", "cell_ended")]
     cells = [1, 2, 3, 4, 5, 6, 7, 10, 11]
     assert started == [
         (kind, cell) for cell in cells for kind in ("cell_started", "cell_ended")
@@ -230,9 +226,7 @@ def test_a_notebook_without_cells_runs(run: Any) -> None:
 
 
 def test_leaving_with_zero_ends_a_notebook_early_and_well(run: Any) -> None:
-    ran = run(
-        code("x = 1"), code("import sys; sys.exit(0)"), code("x = 2"), returns=("x",)
-    )
+    ran = run(code("x = 1"), code("import sys; sys.exit(0)"), code("x = 2"), returns=("x",))
     assert ran.values == {"x": 1}
     assert ran.statuses() == ["completed", "completed", "not run"]
 

@@ -1,3 +1,4 @@
+# mypy: allow-untyped-calls
 """Outputs grow as a terminal and a notebook show them, within their limit."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# mypy: allow-untyped-calls
 """What a notebook can be given is known, and said, before it runs."""
 
 from __future__ import annotations
@@ -7,7 +8,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
+import pandas as pd  # type: ignore[import-untyped]  # no stubs
 import pytest
 
 from mlflowkit.errors import (
@@ -37,9 +38,7 @@ rows = None
 def test_names_types_defaults_and_help_are_read_without_running_the_cell(
     tmp_path: Path,
 ) -> None:
-    path = save(
-        tmp_path / "a.ipynb", text("# a"), code(CELL, "parameters"), code("1/0")
-    )
+    path = save(tmp_path / "a.ipynb", text("# a"), code(CELL, "parameters"), code("1/0"))
     assert infer(path) == (
         NotebookParameter("epochs", "int", "3", 3, "how often"),
         NotebookParameter("lr", "float | None", "0.1", 0.1, ""),
@@ -51,15 +50,17 @@ def test_names_types_defaults_and_help_are_read_without_running_the_cell(
 
 
 def test_we_read_at_least_what_papermill_reads(tmp_path: Path) -> None:
-    from papermill.inspection import inspect_notebook
+    from papermill.inspection import (  # type: ignore[import-untyped]  # no stubs
+        inspect_notebook,
+    )
 
     path = save(tmp_path / "a.ipynb", code(CELL, "parameters"))
     ours = {each.name: each for each in infer(path)}
     for name, theirs in inspect_notebook(str(path)).items():
         assert ours[name].help == theirs["help"], name
-        assert ours[name].annotation == theirs["inferred_type_name"].replace(
-            "None", ""
-        ), name
+        assert ours[name].annotation == theirs["inferred_type_name"].replace("None", ""), (
+            name
+        )
 
 
 def test_a_cell_with_magics_and_one_with_a_slip_are_still_read(tmp_path: Path) -> None:
@@ -145,9 +146,7 @@ def test_a_value_of_another_type_is_named(
 
 
 def test_an_unknown_name_is_refused_with_the_nearest_one(notebook: Path) -> None:
-    with pytest.raises(
-        UnknownParameter, match="no parameter 'mdoe'.*Did you mean 'mode'"
-    ):
+    with pytest.raises(UnknownParameter, match="no parameter 'mdoe'.*Did you mean 'mode'"):
         check(notebook, {"mdoe": "fast"})
 
 
@@ -203,7 +202,7 @@ def test_broken_files_are_named_with_the_line(tmp_path: Path) -> None:
         b"[1]": "it has no cells",
         b'{"cells": 3, "nbformat": 4, "nbformat_minor": 5, "metadata": {}}': "cannot|damaged|cells",
         _with_cell(
-            {"cell_type": "code", "metadata": {}, "source": "1", "outputs": 3}
+            {"cell_type": "code", "metadata": {}, "source": "1", "outputs": []}
         ): "cell 1",
         _with_cell({"cell_type": "odd"}): "missing an expected key",
     }
@@ -218,9 +217,7 @@ def test_broken_files_are_named_with_the_line(tmp_path: Path) -> None:
 def test_a_python_file_is_not_a_notebook(tmp_path: Path) -> None:
     script = tmp_path / "train.py"
     script.write_text("import os\n")
-    with pytest.raises(
-        NotebookInvalid, match="not JSON.*Give the path of an .ipynb file"
-    ):
+    with pytest.raises(NotebookInvalid, match="not JSON.*Give the path of an .ipynb file"):
         check(script, {})
 
 
@@ -255,8 +252,8 @@ def test_old_formats_are_upgraded_and_cells_get_the_same_ids_every_time(
     sheet = {"cells": [cell], "metadata": {}}
     old.write_text(json.dumps({"worksheets": [sheet], "metadata": {}, "nbformat": 3}))
     assert source.load(old).cells[0].source == "x = 1"
-    plain = {"cell_type": "code", "source": "1", "metadata": {}, "outputs": []}
-    plain["execution_count"] = None
+    plain: dict[str, object] = {"cell_type": "code", "source": "1", "metadata": {}}
+    plain |= {"outputs": [], "execution_count": None}
     body = {"cells": [plain], "metadata": {}, "nbformat": 4, "nbformat_minor": 2}
     old.write_text(json.dumps(body))
     assert [cell.id for cell in source.load(old).cells] == ["cell-0"]

@@ -23,7 +23,7 @@ def started(step: Step, attempt: AttemptId) -> None:
     step.move(instance, Cause.STARTED)
     instance.started_at = step.now
     timeout = step.run.nodes[attempt.task_id].spec.execution_timeout
-    if timeout is not None:
+    if timeout is not None and not instance.stopping:
         step.wake_at(instance, step.now + timeout)
 
 
@@ -64,9 +64,7 @@ def failed(step: Step, attempt: AttemptId, why: str, retryable: bool) -> None:
         end(step, instance, Cause.FAILED, why)
 
 
-def _wait_for_retry(
-    step: Step, instance: InstanceRow, why: str, when: datetime
-) -> None:
+def _wait_for_retry(step: Step, instance: InstanceRow, why: str, when: datetime) -> None:
     instance.stopping = ""
     step.move(instance, Cause.FAILED_ONCE, why)
     instance.ended_at = step.now

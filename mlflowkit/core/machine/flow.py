@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
-from mlflowkit.core.machine.run import InstanceRow, Node
+from mlflowkit.core.machine.run import BAD, InstanceRow, Node
 from mlflowkit.core.machine.step import Step
 from mlflowkit.core.spec import UNMAPPED, Axis, Expansion
 from mlflowkit.core.states import Cause, TaskState
@@ -24,30 +24,35 @@ def _expand(step: Step, node: Node) -> None:
     lengths = [_length(step, axis) for axis in expansion.axes]
     problem = _problem(expansion, lengths)
     if problem:
-        end(step, placeholder(step, node), Cause.CANNOT_EXPAND, problem)
+        end(step, single(step, node), Cause.CANNOT_EXPAND, problem)
         return
     length = prod(n for n in lengths if n is not None)
     if length == 0:
-        end(
-            step,
-            placeholder(step, node),
-            Cause.EXPANDED_TO_NOTHING,
-            "nothing to expand over",
-        )
+        nothing = "nothing to expand over"
+        end(step, single(step, node), Cause.EXPANDED_TO_NOTHING, nothing)
         return
-    node.row.length, node.row.next_index = length, 0
+    kept = [i for i in sorted(node.instances) if 0 <= i < length]
+    for index in node.instances.keys() - kept:
+        step.move(node.instances[index], Cause.EXPANDED_AWAY)
+    for index in kept:  # of an earlier expansion: their attempts are counted on
+        step.schedule(node.instances[index], Cause.UPSTREAM_MET)
+    node.row.length, node.row.next_index = length, len(kept)
     step.node_changed(node)
-    for index in [i for i in node.instances if i >= length or i == UNMAPPED]:
-        step.move(node.instances.pop(index), Cause.EXPANDED_AWAY)
-    step.run.ready.append((node.spec.task_id, None))
+    step.run.add_rest(node)
 
 
-def placeholder(step: Step, node: Node) -> InstanceRow:
-    """The single task instance of a mapped task that ends without being expanded."""
-    node.row.length = 0
-    step.node_changed(node)
+def single(step: Step, node: Node) -> InstanceRow:
+    """The one task instance of a task that is not mapped, or ends without being expanded."""
+    for index, instance in node.instances.items():
+        if index != UNMAPPED and instance.state is TaskState.NONE:
+            step.move(instance, Cause.EXPANDED_AWAY)
+    if node.mapped:
+        node.row.length = 0
+        step.node_changed(node)
     fresh = InstanceRow(task_id=node.spec.task_id)
-    return node.instances.setdefault(UNMAPPED, fresh)
+    instance = node.instances.setdefault(UNMAPPED, fresh)
+    step.changed(instance)
+    return instance
 
 
 def _length(step: Step, axis: Axis) -> int | None:
@@ -83,7 +88,7 @@ def end(step: Step, instance: InstanceRow, cause: Cause, reason: str = "") -> No
     while told:
         node = step.run.nodes[told[-1].task_id]
         state = told.pop().state
-        if state in (TaskState.FAILED, TaskState.UPSTREAM_FAILED):
+        if state in BAD:
             why = f"task {node.spec.task_id!r} failed"
             told += _close_downstream(step, node, Cause.UPSTREAM_FAILED, why)
         elif state is TaskState.SKIPPED and not step.run.row.cancelled:
@@ -108,20 +113,14 @@ def finish_node(step: Step, node: Node) -> None:
             meet(step, down)
 
 
-def _close_downstream(
-    step: Step, node: Node, cause: Cause, why: str
-) -> list[InstanceRow]:
+def _close_downstream(step: Step, node: Node, cause: Cause, why: str) -> list[InstanceRow]:
     """End the tasks that can no longer be met, as Airflow does: at the first bad upstream."""
     closed: list[InstanceRow] = []
     for task_id in step.run.spec.downstream(node.spec.task_id):
         down = step.run.nodes[task_id]
         if down.done or (down.mapped and down.row.length is not None):
             continue
-        instance = (
-            placeholder(step, down)
-            if down.mapped
-            else next(iter(down.instances.values()))
-        )
+        instance = single(step, down)
         if instance.state is TaskState.NONE:
             step.move(instance, cause, why)
             closed.append(instance)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from mlflowkit.core.decisions import Kill
 from mlflowkit.core.machine.finish import CANCELLED
-from mlflowkit.core.machine.flow import finish_node, meet, placeholder
-from mlflowkit.core.machine.run import InstanceRow, Node, Run
+from mlflowkit.core.machine.flow import end, finish_node, meet, single
+from mlflowkit.core.machine.run import BAD, InstanceRow, Node, Run
+from mlflowkit.core.machine.start import make_rows
 from mlflowkit.core.machine.step import Step
 from mlflowkit.core.spec import UNMAPPED, TaskId
-from mlflowkit.core.states import ENDED, HOLDS_PLACE, Cause, TaskState
+from mlflowkit.core.states import ENDED, HOLDS_PLACE, Cause, RunState, TaskState
 from mlflowkit.errors import IllegalEvent
 
 
@@ -17,6 +20,8 @@ def cancel(step: Step) -> None:
     run = step.run
     if run.row.cancelled:
         return
+    if run.row.state is RunState.QUEUED:
+        make_rows(step)
     run.row.cancelled = True
     run.ready.clear()
     step.outcome.run = run.row
@@ -29,7 +34,7 @@ def cancel(step: Step) -> None:
 
 def _cancel_node(step: Step, node: Node) -> None:
     if node.mapped and node.row.length is None:
-        placeholder(step, node)
+        single(step, node)
     node.counts[TaskState.SKIPPED] += node.unstarted
     for instance in node.instances.values():
         if instance.state in ENDED:
@@ -45,26 +50,47 @@ def _cancel_node(step: Step, node: Node) -> None:
 
 
 def retry(step: Step, task_ids: tuple[TaskId, ...]) -> None:
-    """Clear what did not succeed (or the named tasks and all below them), and go on."""
+    """Clear what did not succeed (or the named tasks and all below them), and go on.
+
+    Tasks that are new in the run, or mapped where they were not before (a person
+    changed the code), run as well, and all below them.
+    """
     run = step.run
-    if not run.ended:
-        raise IllegalEvent(f"run {run.run_id!r}", run.row.state, Cause.CLEARED)
+    _check(run, task_ids)
     was_cancelled = run.row.cancelled
     step.move_run("cleared")
     run.row.cancelled, run.row.reason, run.row.ended_at = False, "", None
-    named = _with_all_below(run, task_ids)
+    again = _with_all_below(
+        run, [*task_ids, *filter(None, map(_unfit, run.nodes.values()))]
+    )
     for task_id, node in run.nodes.items():
         if was_cancelled:
             node.counts[TaskState.SKIPPED] -= node.unstarted
-        if task_id in named:
+        if task_id in again:
             _clear_whole(step, node)
         elif not task_ids:
             _clear_bad(step, node)
+        elif was_cancelled:
+            _write_skipped(step, node)
     _recount(step)
     step.close_if_over()
 
 
-def _with_all_below(run: Run, task_ids: tuple[TaskId, ...]) -> set[TaskId]:
+def _check(run: Run, task_ids: tuple[TaskId, ...]) -> None:
+    unknown = [t for t in task_ids if t not in run.nodes]
+    if not run.ended or unknown:
+        cause = f"retry of unknown task {unknown[0]!r}" if unknown else Cause.CLEARED
+        raise IllegalEvent(f"run {run.run_id!r}", run.row.state, cause)
+
+
+def _unfit(node: Node) -> TaskId | None:
+    """The task's id, if its rows are not those of a task of its kind."""
+    expanded = node.row.length is not None
+    has_row = node.mapped or UNMAPPED in node.instances
+    return None if expanded == node.mapped and has_row else node.spec.task_id
+
+
+def _with_all_below(run: Run, task_ids: Iterable[TaskId]) -> set[TaskId]:
     found, todo = set[TaskId](), list(task_ids)
     while todo:
         task_id = todo.pop()
@@ -75,7 +101,8 @@ def _with_all_below(run: Run, task_ids: tuple[TaskId, ...]) -> set[TaskId]:
 
 
 def _clear(step: Step, node: Node, instance: InstanceRow) -> None:
-    node.counts[instance.state] -= 1
+    if instance.state is not TaskState.REMOVED:
+        node.counts[instance.state] -= 1
     step.move(instance, Cause.CLEARED)
     instance.failures = instance.lost = 0
     instance.queued_at = instance.started_at = instance.ended_at = None
@@ -86,42 +113,72 @@ def _clear_whole(step: Step, node: Node) -> None:
         _clear(step, node, instance)
     node.row.length, node.row.next_index, node.row.lengths = None, 0, {}
     step.node_changed(node)
+    if not node.mapped:
+        single(step, node)
 
 
 def _clear_bad(step: Step, node: Node) -> None:
-    bad = (TaskState.FAILED, TaskState.UPSTREAM_FAILED)
-    for instance in node.instances.values():
-        stopped = instance.state is TaskState.SKIPPED and instance.reason == CANCELLED
-        if instance.state in bad or stopped:
-            _clear(step, node, instance)
-    unexpanded = node.instances.get(UNMAPPED) if node.mapped else None
-    if unexpanded is not None and unexpanded.state is TaskState.NONE:
-        node.row.length = None
+    bad = [i for i in node.instances.values() if _did_not_succeed(i)]
+    if bad and node.mapped and bad[0].map_index == UNMAPPED:
+        _clear_whole(step, node)  # it was never expanded
+        return
+    for instance in bad:
+        _clear(step, node, instance)
+
+
+def _did_not_succeed(instance: InstanceRow) -> bool:
+    stopped = instance.state is TaskState.SKIPPED and instance.reason == CANCELLED
+    return instance.state in BAD or stopped
+
+
+def _write_skipped(step: Step, node: Node) -> None:
+    """What a cancelled run did not start and shall not start now: from here on it has rows."""
+    for index in range(node.row.next_index, node.row.length or 0):
+        instance = InstanceRow(task_id=node.spec.task_id, map_index=index)
+        node.instances[index] = instance
+        step.move(instance, Cause.CANCELLED, CANCELLED)
+    if node.unstarted:
+        node.row.next_index += node.unstarted
         step.node_changed(node)
 
 
 def _recount(step: Step) -> None:
-    """Counters anew, then schedule what is met. Costs O(run): a person asked, once."""
+    """Counters anew, then start what is met. Costs O(run): a person asked, once."""
     run = step.run
     run.ready.clear()
     for node in run.nodes.values():
         node.done = node.is_whole()
     run.open_nodes = sum(not node.done for node in run.nodes.values())
     for node in run.nodes.values():
-        ups = [run.nodes[up] for up in node.spec.upstream]
-        good = [up for up in ups if up.done and up.outcome() is TaskState.SUCCESS]
-        node.unmet = len(ups) - len(good)
-    for node in list(run.nodes.values()):
-        if not node.done and node.unmet == 0:
-            _start_again(step, node)
+        node.unmet = sum(not run.nodes[up].succeeded for up in node.spec.upstream)
+    for task in run.spec.in_order():
+        node = run.nodes[task.task_id]
+        if not node.done:
+            _go_on(step, node)
 
 
-def _start_again(step: Step, node: Node) -> None:
-    if not node.mapped or node.row.length is None:
+def _go_on(step: Step, node: Node) -> None:
+    """Start what is left of a task; close it if what it waits for stays as bad as it was."""
+    if node.row.length is not None:
+        for instance in sorted(node.instances.values(), key=lambda i: i.map_index):
+            if instance.state is TaskState.NONE:
+                step.schedule(instance, Cause.UPSTREAM_MET)
+        step.run.add_rest(node)
+    elif node.unmet == 0:
         meet(step, node)
-        return
-    for instance in sorted(node.instances.values(), key=lambda i: i.map_index):
-        if instance.state is TaskState.NONE:
-            step.schedule(instance, Cause.UPSTREAM_MET)
-    if node.unstarted:
-        step.run.ready.append((node.spec.task_id, None))
+    else:
+        _close_if_blocked(step, node)
+
+
+def _close_if_blocked(step: Step, node: Node) -> None:
+    ups = [step.run.nodes[up] for up in node.spec.upstream]
+    for up in ups:
+        if any(up.counts[state] for state in BAD):
+            why = f"task {up.spec.task_id!r} failed"
+            end(step, single(step, node), Cause.UPSTREAM_FAILED, why)
+            return
+    for up in ups:
+        if up.counts[TaskState.SKIPPED]:
+            why = f"task {up.spec.task_id!r} was skipped"
+            end(step, single(step, node), Cause.UPSTREAM_SKIPPED, why)
+            return

@@ -8,14 +8,20 @@ have not started are a counted range (`next_index` up to `length`), not rows.
 from __future__ import annotations
 
 import heapq
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from mlflowkit.core.decisions import Decision
 from mlflowkit.core.spec import UNMAPPED, AttemptId, DagSpec, RunId, TaskId, TaskSpec
-from mlflowkit.core.states import ENDED, HOLDS_PLACE, RunState, TaskState
+from mlflowkit.core.states import ENDED, HOLDS_PLACE, RUN_ENDED, RunState, TaskState
+
+#: What a task instance must not be for those below it to start, the worst first.
+BAD: Final = (TaskState.FAILED, TaskState.UPSTREAM_FAILED)
+#: In `Run.ready`, after all map indexes: the task instances that were never queued.
+REST: Final = 1 << 62
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,12 +75,13 @@ class RunRow:
 class Node:
     """A task in a run, with the counters that make its end cheap to see."""
 
-    __slots__ = ("counts", "done", "instances", "row", "spec", "unmet")
+    __slots__ = ("counts", "done", "instances", "position", "row", "spec", "unmet")
 
-    def __init__(self, spec: TaskSpec, row: NodeRow) -> None:
-        self.spec, self.row = spec, row
-        #: Those that were queued at least once. A mapped task that ended without being
-        #: expanded has a single one, with the index `UNMAPPED`.
+    def __init__(self, position: int, spec: TaskSpec, row: NodeRow) -> None:
+        self.position, self.spec, self.row = position, spec, row
+        #: Those that have a row: of a mapped task the indexes below `next_index`, and
+        #: those that an earlier expansion had (now removed). A mapped task that ended
+        #: without being expanded has a single one, with the index `UNMAPPED`.
         self.instances: dict[int, InstanceRow] = {}
         #: Ended task instances by state.
         self.counts: Counter[TaskState] = Counter()
@@ -95,9 +102,7 @@ class Node:
     @property
     def unstarted(self) -> int:
         """Task instances of an expanded task that were never queued."""
-        return (
-            max((self.row.length or 0) - self.row.next_index, 0) if self.mapped else 0
-        )
+        return max((self.row.length or 0) - self.row.next_index, 0) if self.mapped else 0
 
     @property
     def ended_count(self) -> int:
@@ -106,14 +111,16 @@ class Node:
     def is_whole(self) -> bool:
         return self.size is not None and self.ended_count >= self.size
 
+    @property
+    def succeeded(self) -> bool:
+        return self.done and self.outcome() is TaskState.SUCCESS
+
     def outcome(self) -> TaskState:
         """How the task as a whole ended: the worst of its instances."""
-        for state in (TaskState.FAILED, TaskState.UPSTREAM_FAILED):
+        for state in (*BAD, TaskState.SKIPPED):
             if self.counts[state]:
                 return state
-        return (
-            TaskState.SUCCESS if self.counts[TaskState.SUCCESS] else TaskState.SKIPPED
-        )
+        return TaskState.SUCCESS
 
 
 class Run:
@@ -121,9 +128,14 @@ class Run:
 
     def __init__(self, spec: DagSpec, row: RunRow) -> None:
         self.spec, self.row = spec, row
-        self.nodes = {t: Node(s, NodeRow(task_id=t)) for t, s in spec.tasks.items()}
-        #: What may start: a task instance, or the rest of a mapped task.
-        self.ready: deque[tuple[TaskId, int | None]] = deque()
+        self.nodes = {
+            task.task_id: Node(position, task, NodeRow(task_id=task.task_id))
+            for position, task in enumerate(spec.tasks.values())
+        }
+        #: What may start, a heap: tasks as they were written, then by map index, `REST`
+        #: for those of a mapped task that never started. The order follows from the rows
+        #: alone, so that a run that was loaded goes on as the one in memory would have.
+        self.ready: list[tuple[int, int, TaskId]] = []
         self.alarms: list[tuple[datetime, TaskId, int]] = []
         self.open_nodes = len(self.nodes)
         #: Task instances that hold a place.
@@ -135,12 +147,20 @@ class Run:
 
     @property
     def ended(self) -> bool:
-        return self.row.state in (RunState.SUCCESS, RunState.FAILED)
+        return self.row.state in RUN_ENDED
 
     def attempt_of(self, instance: InstanceRow) -> AttemptId:
         return AttemptId(
             self.run_id, instance.task_id, instance.map_index, instance.attempt
         )
+
+    def add_ready(self, node: Node, map_index: int) -> None:
+        heapq.heappush(self.ready, (node.position, map_index, node.spec.task_id))
+
+    def add_rest(self, node: Node) -> None:
+        """What is left of an expanded task, if anything."""
+        if node.unstarted:
+            self.add_ready(node, REST)
 
     def add_alarm(self, when: datetime, instance: InstanceRow) -> None:
         heapq.heappush(self.alarms, (when, instance.task_id, instance.map_index))
@@ -187,15 +207,17 @@ def load(
         row: The run's own row.
         nodes: Rows of tasks that were expanded or gave lengths; others are as at the start.
         instances: All rows of task instances.
+
+    Rows of tasks that the DAG no longer has are left alone.
     """
     run = Run(spec, row)
     for node_row in nodes:
-        run.nodes[node_row.task_id].row = node_row
+        if node_row.task_id in run.nodes:
+            run.nodes[node_row.task_id].row = node_row
     for instance in instances:
-        node = run.nodes[instance.task_id]
-        if instance.state is TaskState.REMOVED:
+        if (node := run.nodes.get(instance.task_id)) is None:
             continue
-        if instance.state in ENDED:
+        if instance.state in ENDED and instance.state is not TaskState.REMOVED:
             node.counts[instance.state] += 1
         node.instances[instance.map_index] = instance
         if instance.alarm is not None:
@@ -212,16 +234,11 @@ def _count(run: Run) -> None:
             node.counts[TaskState.SKIPPED] += node.unstarted
         node.done = node.is_whole()
         run.open_nodes -= node.done
-    for task_id, node in run.nodes.items():
-        node.unmet = sum(
-            not (run.nodes[up].done and run.nodes[up].outcome() is TaskState.SUCCESS)
-            for up in node.spec.upstream
-        )
-        waiting = [i for i in node.instances.values() if i.state is TaskState.SCHEDULED]
-        run.ready.extend((task_id, i.map_index) for i in sorted(waiting, key=_by_index))
-        if node.unstarted and not run.row.cancelled:
-            run.ready.append((task_id, None))
-
-
-def _by_index(instance: InstanceRow) -> int:
-    return instance.map_index
+    for node in run.nodes.values():
+        ups = [run.nodes[up] for up in node.spec.upstream]
+        node.unmet = sum(not up.succeeded for up in ups)
+        for instance in node.instances.values():
+            if instance.state is TaskState.SCHEDULED:
+                run.add_ready(node, instance.map_index)
+        if not run.row.cancelled:
+            run.add_rest(node)

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator
 
 from mlflowkit.core.decisions import Launch
-from mlflowkit.core.machine.flow import meet
-from mlflowkit.core.machine.run import InstanceRow, Node
+from mlflowkit.core.machine.flow import meet, single
+from mlflowkit.core.machine.run import REST, InstanceRow, Node
 from mlflowkit.core.machine.step import Step
-from mlflowkit.core.spec import UNMAPPED
-from mlflowkit.core.states import Cause, TaskState
+from mlflowkit.core.states import Cause
 
 
 def open_run(step: Step) -> None:
     """The first event of a run. Once: a second one is old news."""
-    run = step.run
-    step.move_run("opened")
-    run.row.started_at = step.now
-    for task_id, node in run.nodes.items():
-        if not node.mapped:
-            instance = node.instances[UNMAPPED] = InstanceRow(task_id=task_id)
-            step.changed(instance)
-    for node in list(run.nodes.values()):
+    make_rows(step)
+    for node in step.run.nodes.values():
         if node.unmet == 0:
             meet(step, node)
     step.close_if_over()
+
+
+def make_rows(step: Step) -> None:
+    """The run is open: every task that is not mapped has its task instance."""
+    step.move_run("opened")
+    step.run.row.started_at = step.now
+    for node in step.run.nodes.values():
+        if not node.mapped:
+            single(step, node)
 
 
 def offer(step: Step, places: int) -> None:
@@ -46,29 +49,26 @@ def _take(step: Step, places: int) -> Iterator[InstanceRow]:
     """Up to `places` task instances that are scheduled; those of a mapped task in one row."""
     ready = step.run.ready
     while places > 0 and ready:
-        task_id, index = ready[0]
+        _, index, task_id = ready[0]
         node = step.run.nodes[task_id]
-        if index is not None:
-            ready.popleft()
-            instance = node.instances[index]
-            if instance.state is not TaskState.SCHEDULED:
-                continue  # it was cancelled or cleared meanwhile
+        if index == REST:
+            taken = min(places, node.unstarted)
+            for _ in range(taken):
+                yield _next_of(step, node)
+            places -= taken
+            step.node_changed(node)
+            if node.unstarted:
+                return
+        else:
             places -= 1
-            yield instance
-            continue
-        taken = min(places, node.unstarted)
-        for _ in range(taken):
-            yield _next_of(step, node)
-        places -= taken
-        if not node.unstarted:
-            ready.popleft()
-        step.node_changed(node)
+            yield node.instances[index]
+        heapq.heappop(ready)
 
 
 def _next_of(step: Step, node: Node) -> InstanceRow:
     index = node.row.next_index
     node.row.next_index += 1
-    fresh = InstanceRow(task_id=node.spec.task_id, map_index=index)
-    instance = node.instances.setdefault(index, fresh)
+    instance = InstanceRow(task_id=node.spec.task_id, map_index=index)
+    node.instances[index] = instance
     step.move(instance, Cause.UPSTREAM_MET)
     return instance

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from mlflowkit.core.decisions import CloseRun, Decision, WakeAt
-from mlflowkit.core.machine.run import InstanceRow, Node, Outcome, Run
-from mlflowkit.core.spec import AttemptId, TaskId
+from mlflowkit.core.machine.run import BAD, InstanceRow, Node, Outcome, Run
+from mlflowkit.core.spec import AttemptId
 from mlflowkit.core.states import (
     ENDED,
     HOLDS_PLACE,
@@ -40,7 +40,7 @@ class Step:
         """The task instance whose latest attempt this is, if it is out; None for old mail."""
         node = self.run.nodes.get(attempt.task_id)
         instance = node.instances.get(attempt.map_index) if node else None
-        if instance is None or instance.attempt != attempt.number:
+        if instance is None or self.run.attempt_of(instance) != attempt:
             return None
         return instance if instance.state in HOLDS_PLACE else None
 
@@ -61,7 +61,7 @@ class Step:
         """Ready to be handed over as soon as there is a place."""
         instance.alarm = None
         self.move(instance, cause, reason)
-        self.run.ready.append((instance.task_id, instance.map_index))
+        self.run.add_ready(self.run.nodes[instance.task_id], instance.map_index)
 
     def wake_at(self, instance: InstanceRow, when: datetime) -> None:
         instance.alarm = when
@@ -81,17 +81,9 @@ class Step:
         run = self.run
         if run.open_nodes or run.ended:
             return
-        ends: dict[TaskId, TaskState] = {
-            t: run.nodes[t].outcome() for t in run.spec.leaves
-        }
-        bad = [
-            t
-            for t, s in ends.items()
-            if s in (TaskState.FAILED, TaskState.UPSTREAM_FAILED)
-        ]
-        stopped = run.row.cancelled and any(
-            s is not TaskState.SUCCESS for s in ends.values()
-        )
+        ends = {run.nodes[t].outcome() for t in run.spec.leaves}
+        bad = bool(ends.intersection(BAD))
+        stopped = run.row.cancelled and bool(ends - {TaskState.SUCCESS})
         self.move_run("failed" if bad or stopped else "succeeded")
         run.row.ended_at = self.now
         run.row.reason = "cancelled" if stopped else ""

@@ -1,0 +1,36 @@
+"""All commands, put together. Each noun has a file; none loads anything heavy before it is used."""
+
+from __future__ import annotations
+
+import typer
+
+from mlflowkit.cli import dags, demo, engine, notebook, run, runs
+
+app = typer.Typer(
+    name="mlflowkit",
+    help="Pipelines for people who live in notebooks. Exit status: 0 fine, 1 the run failed, "
+    "2 wrong use.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command("run")(run.run)
+app.command("test")(run.test)
+app.add_typer(runs.app, name="runs")
+app.add_typer(dags.app, name="dags")
+app.add_typer(notebook.app, name="notebook")
+app.add_typer(engine.app, name="engine")
+app.command("demo")(demo.demo)
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    show: bool = typer.Option(False, "--version", "-V", help="Show the version."),
+) -> None:
+    """Pipelines for people who live in notebooks. Exit status: 0 fine, 1 the run failed, 2 wrong use."""
+    if show:
+        from mlflowkit import __version__
+
+        typer.echo(f"mlflowkit {__version__}")
+        raise typer.Exit

@@ -1,0 +1,112 @@
+"""How states, times and progress read in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from mlflowkit.core.states import TaskState
+from mlflowkit.core.view import InstanceView, RunView, TaskView
+
+STYLES: Final[Mapping[str, str]] = {
+    "none": "dim",
+    "scheduled": "dim",
+    "queued": "yellow",
+    "running": "bold cyan",
+    "success": "green",
+    "failed": "bold red",
+    "up_for_retry": "yellow",
+    "up_for_reschedule": "yellow",
+    "skipped": "dim",
+    "upstream_failed": "red",
+    "removed": "dim",
+}
+_KNOWN: Final = frozenset(
+    {"kind", "cell", "epoch", "epochs", "done", "total", "loss", "accuracy"}
+    | {"images_per_s", "message"}
+)
+
+
+def duration(seconds: float) -> str:
+    """`0.8 s`, `42 s`, `3 min 05 s`, `2 h 07 min`."""
+    if seconds < 10:
+        return f"{max(seconds, 0):.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+def took(
+    start: datetime | None, end: datetime | None, now: datetime | None = None
+) -> str:
+    """How long something took, or has taken until `now`; empty if it has not started."""
+    until = end or now
+    return duration((until - start).total_seconds()) if start and until else ""
+
+
+def clock(moment: datetime) -> str:
+    """`15:02`, with the day if it is not today. In the machine's zone."""
+    here = moment.astimezone()
+    today = datetime.now(UTC).astimezone().date()
+    return here.strftime("%H:%M" if here.date() == today else "%d %b %H:%M")
+
+
+def when(moment: datetime | None) -> str:
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment else ""
+
+
+def instance_name(task_id: str, map_index: int) -> str:
+    """`fit`, or `fit[3]` of a mapped task."""
+    return task_id if map_index < 0 else f"{task_id}[{map_index}]"
+
+
+def states_json(view: RunView) -> dict[str, str]:
+    """`{"load[-1]": "success", "fit[0]": "failed"}`: always with the map index."""
+    found: dict[str, str] = {}
+    for task in view.tasks:
+        for instance in task.instances:
+            found[f"{task.task_id}[{instance.map_index}]"] = str(instance.state)
+        if not task.instances:
+            found[f"{task.task_id}[-1]"] = str(task.state)
+    return found
+
+
+def counts_text(task: TaskView) -> str:
+    """`17 of 20 success, 2 running, 1 failed` of a mapped task."""
+    total = sum(task.counts.values())
+    first = f"{task.counts.get(TaskState.SUCCESS, 0)} of {total} success"
+    others = (f"{n} {s}" for s, n in task.counts.items() if s != TaskState.SUCCESS)
+    return ", ".join([first, *others])
+
+
+def waiting_text(instance: InstanceView) -> str:
+    """What an instance that waits for its next try says."""
+    due = f", again at {clock(instance.alarm)}" if instance.alarm else ""
+    return f"{instance.reason}{due}"
+
+
+def progress_text(facts: Mapping[str, Any]) -> str:
+    """A progress report in a line: `epoch 3/8, 378 of 1,259, loss 0.31, accuracy 91 %`."""
+    parts: list[str] = []
+    if "message" in facts:
+        parts.append(str(facts["message"]))
+    if "epoch" in facts:
+        parts.append(f"epoch {facts['epoch']}/{facts.get('epochs', '?')}")
+    if facts.get("total"):
+        parts.append(f"{facts.get('done', 0):,} of {facts['total']:,}")
+    if "loss" in facts:
+        parts.append(f"loss {facts['loss']:.3f}")
+    if "accuracy" in facts:
+        parts.append(f"accuracy {facts['accuracy']:.1%}")
+    if "images_per_s" in facts:
+        parts.append(f"{facts['images_per_s']:,.0f} images/s")
+    parts += [f"{k} {v}" for k, v in facts.items() if k not in _KNOWN]
+    return ", ".join(parts)
+
+
+def in_a_moment(alarm: datetime, moment: timedelta) -> bool:
+    return alarm - datetime.now(UTC) <= moment

@@ -1,0 +1,96 @@
+"""From a DAG in a person's hands to the plain data that an engine takes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mlflowkit.authoring.bundle import make_bundle, spec_json
+from mlflowkit.authoring.dag import DAG
+from mlflowkit.authoring.params import validate_params
+from mlflowkit.core.spec import DagSpec, TaskSpec
+from mlflowkit.errors import ShapeChanged
+from mlflowkit.ports import RunRequest
+from mlflowkit.settings import settings
+from mlflowkit.surroundings import surroundings
+
+
+def apply_options(spec: DagSpec, options: Mapping[str, Any]) -> DagSpec:
+    """`retries` and `retry_delay` of `run()`, in place of what each task says."""
+    changes: dict[str, Any] = {}
+    if options.get("retries") is not None:
+        changes["retries"] = int(options["retries"])
+    if options.get("retry_delay") is not None:
+        delay = options["retry_delay"]
+        changes["retry_delay"] = (
+            delay if isinstance(delay, timedelta) else timedelta(seconds=delay)
+        )
+    if not changes:
+        return spec
+    tasks = {
+        name: replace(task, retry=replace(task.retry, **changes))
+        for name, task in spec.tasks.items()
+    }
+    return replace(spec, tasks=tasks)
+
+
+def make_request(
+    dag: DAG, params: Mapping[str, object], options: Mapping[str, Any], folder: Path
+) -> RunRequest:
+    """A DAG and its parameters as plain data; its code is stored as it is now.
+
+    Raises:
+        UserError: something does not fit. Nothing has run.
+    """
+    bundle = make_bundle(dag, folder)
+    spec = apply_options(bundle.spec, options)
+    limit = settings().max_map_length
+    spec = replace(spec, tasks={n: _limited(t, limit) for n, t in spec.tasks.items()})
+    given = validate_params(spec, params)
+    return RunRequest(
+        dag_id=dag.dag_id,
+        spec_json=spec_json(spec),
+        bundle=str(bundle.folder),
+        params_json=json.dumps(given).encode(),
+        surroundings=surroundings(),
+        logical_date=options.get("logical_date"),
+        notes=bundle.notes,
+    )
+
+
+def _limited(task: TaskSpec, limit: int) -> TaskSpec:
+    if task.expansion is None:
+        return task
+    return replace(task, expansion=replace(task.expansion, limit=limit))
+
+
+def retry_code(dag: DAG, spec: DagSpec, folder: Path) -> tuple[dict[str, Any], list[str]]:
+    """The latest code of a DAG, to go on with, and which tasks it changes.
+
+    Raises:
+        ShapeChanged: it has other tasks or arrows than the run.
+    """
+    request = make_request(dag, _params_of_nobody(dag), {}, folder)
+    newer = msgspec.json.decode(request.spec_json, type=DagSpec)
+    shape = {t: (set(s.upstream), s.expansion is None) for t, s in spec.tasks.items()}
+    if shape != {t: (set(s.upstream), s.expansion is None) for t, s in newer.tasks.items()}:
+        raise ShapeChanged(dag.dag_id)
+    changed = [
+        str(t) for t, s in newer.tasks.items() if s.fingerprint != spec.tasks[t].fingerprint
+    ]
+    code = {
+        "bundle": request.bundle,
+        "spec_json": msgspec.to_builtins(request.spec_json),
+        "surroundings": msgspec.to_builtins(request.surroundings),
+    }
+    return code, changed
+
+
+def _params_of_nobody(dag: DAG) -> dict[str, object]:
+    return {p.name: None for p in dag.param_specs if p.required}

@@ -1,0 +1,218 @@
+"""A small world to run runs in: a clock that we turn, a store that is a dict, short ways to say things."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from copy import deepcopy
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from mlflowkit.core.decisions import Decision
+from mlflowkit.core.events import (
+    AttemptFailed,
+    AttemptLost,
+    AttemptSkipped,
+    AttemptStarted,
+    AttemptSucceeded,
+    Event,
+    PlacesOffered,
+    RunOpened,
+    TimePassed,
+)
+from mlflowkit.core.machine import InstanceRow, NodeRow, Outcome, Run, RunRow, handle, load
+from mlflowkit.core.machine.run import REST
+from mlflowkit.core.spec import (
+    UNMAPPED,
+    AttemptId,
+    Axis,
+    DagId,
+    DagSpec,
+    Expansion,
+    RetryPolicy,
+    RunId,
+    TaskId,
+    TaskSpec,
+    XComRef,
+)
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+RUN = RunId("p/1")
+#: What a mapped task expands over: items written in the DAG, or the task that gives them.
+AxisDrawing = int | str
+
+
+def dag(
+    drawing: str,
+    *,
+    mapped: Mapping[str, AxisDrawing | tuple[AxisDrawing, ...]] | None = None,
+    retry: RetryPolicy | None = None,
+    retries: int = 0,
+    timeout: timedelta | None = None,
+    limit: int = 1000,
+) -> DagSpec:
+    """`dag("load > fit > report; load > check", mapped={"fit": "load"})`: arrows as drawn."""
+    upstream: dict[str, list[str]] = {}
+    for line in drawing.split(";") if drawing else ():
+        names = [name.strip() for name in line.split(">")]
+        for above, name in zip([None, *names], names, strict=False):
+            ups = upstream.setdefault(name, [])
+            if above and above not in ups:
+                ups.append(above)
+    policy = retry or RetryPolicy(retries=retries, retry_delay=timedelta(seconds=10))
+    tasks = {
+        TaskId(name): TaskSpec(
+            task_id=TaskId(name),
+            upstream=tuple(map(TaskId, ups)),
+            expansion=_expansion((mapped or {}).get(name), limit),
+            retry=policy,
+            execution_timeout=timeout,
+        )
+        for name, ups in upstream.items()
+    }
+    return DagSpec(dag_id=DagId("p"), tasks=tasks)
+
+
+def _expansion(
+    axes: AxisDrawing | tuple[AxisDrawing, ...] | None, limit: int
+) -> Expansion | None:
+    if axes is None:
+        return None
+    drawn = axes if isinstance(axes, tuple) else (axes,)
+    return Expansion(axes=tuple(_axis(f"x{i}", a) for i, a in enumerate(drawn)), limit=limit)
+
+
+def _axis(name: str, drawn: AxisDrawing) -> Axis:
+    if isinstance(drawn, int):
+        return Axis(name=name, length=drawn)
+    return Axis(name=name, source=XComRef(TaskId(drawn)))
+
+
+class Rows:
+    """What the store holds: copies of the rows, and nothing that is not in them."""
+
+    def __init__(self) -> None:
+        self.run = RunRow(run_id=RUN)
+        self.nodes: dict[TaskId, NodeRow] = {}
+        self.instances: dict[tuple[TaskId, int], InstanceRow] = {}
+
+    def save(self, outcome: Outcome) -> None:
+        """Fold the rows of one outcome in."""
+        self.nodes.update(deepcopy(outcome.nodes))
+        self.instances.update(deepcopy(outcome.instances))
+        self.run = deepcopy(outcome.run) or self.run
+
+    def load(self, spec: DagSpec) -> Run:
+        """The run that they describe, newest row first: the order must not matter."""
+        mine = deepcopy(self)
+        instances = reversed(mine.instances.values())
+        return load(spec, mine.run, mine.nodes.values(), instances)
+
+
+class World:
+    """A run, its log, what is stored of it, and everything that it decided so far."""
+
+    def __init__(self, spec: DagSpec, *, opened: bool = True) -> None:
+        self.spec, self.now = spec, NOON
+        self.run = Run(spec, RunRow(run_id=RUN))
+        self.rows = Rows()
+        self.log: list[tuple[Event, datetime]] = []
+        self.outcome = Outcome()
+        if opened:
+            self.tell(RunOpened())
+
+    # ── telling ──
+
+    def tell(self, event: Event) -> list[Decision]:
+        self.outcome = handle(self.run, event, self.now)
+        self.log.append((event, self.now))
+        self.rows.save(self.outcome)
+        return self.outcome.decisions
+
+    def places(self, places: int = 1) -> list[Decision]:
+        return self.tell(PlacesOffered(places))
+
+    def wait(self, **duration: float) -> list[Decision]:
+        self.now += timedelta(**duration)
+        return self.tell(TimePassed())
+
+    def attempt(self, name: str, number: int | None = None) -> AttemptId:
+        """`attempt("fit[2]", 1)`; the latest one without a number."""
+        task_id, _, index = name.rstrip("]").partition("[")
+        at = int(index) if index else UNMAPPED
+        latest = self.run.nodes[TaskId(task_id)].instances[at].attempt
+        return AttemptId(RUN, TaskId(task_id), at, number or latest)
+
+    def start(self, name: str) -> list[Decision]:
+        return self.tell(AttemptStarted(self.attempt(name)))
+
+    def succeed(self, *names: str, length: int | None = None) -> list[Decision]:
+        lengths = {} if length is None else {"return_value": length}
+        return [
+            decision
+            for name in names
+            for decision in self.tell(AttemptSucceeded(self.attempt(name), lengths))
+        ]
+
+    def fail(self, name: str, why: str = "boom", retryable: bool = True) -> list[Decision]:
+        return self.tell(AttemptFailed(self.attempt(name), why, retryable))
+
+    def skip(self, name: str, why: str = "nothing to do") -> list[Decision]:
+        return self.tell(AttemptSkipped(self.attempt(name), why))
+
+    def lose(self, name: str, why: str = "no sign of life") -> list[Decision]:
+        return self.tell(AttemptLost(self.attempt(name), why))
+
+    def reload(self) -> None:
+        """The engine dies; another one reads the rows."""
+        self.run = self.rows.load(self.spec)
+
+    # ── looking ──
+
+    def states(self) -> dict[str, str]:
+        """By name, as stored; what was never queued of a mapped task is `fit[2:]`."""
+        found = {
+            _name(*key): str(row.state) for key, row in sorted(self.rows.instances.items())
+        }
+        for task_id, row in self.rows.nodes.items():
+            if row.next_index < (row.length or 0):
+                found[f"{task_id}[{row.next_index}:{row.length}]"] = "not queued"
+        return found
+
+    def reason(self, name: str) -> str:
+        at = self.attempt(name)
+        return self.rows.instances[at.task_id, at.map_index].reason
+
+    def ended(self) -> tuple[str, str]:
+        """The run's state and its reason."""
+        return str(self.rows.run.state), self.rows.run.reason
+
+
+def _name(task_id: str, index: int) -> str:
+    return task_id if index == UNMAPPED else f"{task_id}[{index}]"
+
+
+def anatomy(run: Run) -> dict[str, Any]:
+    """All that a run is, so that two can be compared: rows, counters, what is ready, alarms."""
+    nodes = {
+        task_id: {
+            "row": deepcopy(node.row),
+            "instances": {i: deepcopy(row) for i, row in sorted(node.instances.items())},
+            "counts": {state: n for state, n in node.counts.items() if n},
+            "unmet": node.unmet,
+            "done": node.done,
+        }
+        for task_id, node in run.nodes.items()
+    }
+    return {
+        "row": deepcopy(run.row),
+        "nodes": nodes,
+        "ready": Counter((t, "rest" if i == REST else i) for _, i, t in run.ready),
+        "alarms": {
+            (when, task_id, index)
+            for when, task_id, index in run.alarms
+            if run.nodes[task_id].instances[index].alarm == when
+        },
+        "open_nodes": run.open_nodes,
+        "out": run.out,
+    }
