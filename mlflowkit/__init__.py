@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         TaskSkipped,
         UserError,
     )
-    from mlflowkit.nbrun.inside import input
+    from mlflowkit.nbrun.inside import input as input
     from mlflowkit.operators.bash import BashOperator
     from mlflowkit.ports import report_progress
 

@@ -22,9 +22,7 @@ def _cores() -> int:
 class Settings(BaseSettings):
     """All settings. Each is `MLFLOWKIT_<NAME>` or a key of `[tool.mlflowkit]`."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="MLFLOWKIT_", extra="ignore", frozen=True
-    )
+    model_config = SettingsConfigDict(env_prefix="MLFLOWKIT_", extra="ignore", frozen=True)
 
     parallelism: int = Field(
         default_factory=_cores, ge=1, description="Task instances that run at once."
@@ -62,9 +60,7 @@ def read_settings(pyproject: Path) -> Settings:
     """Settings from the environment over `[tool.mlflowkit]` of `pyproject`."""
     table: dict[str, Any] = {}
     if pyproject.is_file():
-        table = (
-            tomllib.loads(pyproject.read_text()).get("tool", {}).get("mlflowkit", {})
-        )
+        table = tomllib.loads(pyproject.read_text()).get("tool", {}).get("mlflowkit", {})
     known = {k: v for k, v in table.items() if k in Settings.model_fields}
     for name in list(known):
         if f"MLFLOWKIT_{name.upper()}" in os.environ:

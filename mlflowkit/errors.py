@@ -98,7 +98,11 @@ class BadName(GraphError):
 
     def __init__(self, dag_id: str, name: str, *, listed_as: str | None = None) -> None:
         self.dag_id, self.name, self.listed_as = dag_id, name, listed_as
-        where = f"the DAG id {name!r}" if name == dag_id else f"task id {name!r} of DAG {dag_id!r}"
+        where = (
+            f"the DAG id {name!r}"
+            if name == dag_id
+            else f"task id {name!r} of DAG {dag_id!r}"
+        )
         super().__init__(
             f"{where} is no name for a folder: use up to 250 letters, digits, '_', '-' and '.' "
             "(not '.' or '..' alone)."
@@ -165,9 +169,7 @@ class DifferentDags(GraphError):
 
     code = "different_dags"
 
-    def __init__(
-        self, task_id: str, dag_id: str, other_id: str, other_dag: str
-    ) -> None:
+    def __init__(self, task_id: str, dag_id: str, other_id: str, other_dag: str) -> None:
         self.task_id, self.dag_id = task_id, dag_id
         self.other_id, self.other_dag = other_id, other_dag
         super().__init__(
@@ -241,9 +243,7 @@ class PipelineBroken(GraphError):
 
     code = "pipeline_broken"
 
-    def __init__(
-        self, path: str, line: int | None, problem: str, trace: str = ""
-    ) -> None:
+    def __init__(self, path: str, line: int | None, problem: str, trace: str = "") -> None:
         self.path, self.line, self.problem, self.trace = path, line, problem, trace
         at = f", line {line}" if line else ""
         shown = f"\n{trace}" if trace else ""
@@ -308,11 +308,13 @@ class RunWhileLoading(GraphError):
 
     def __init__(self, dag_id: str, where: str) -> None:
         self.dag_id, self.where = dag_id, where
-        super().__init__(
-            f"DAG {dag_id!r} was run {where}. Put the call under "
-            '`if __name__ == "__main__":`, so that the file only defines the DAG when it '
-            "is loaded."
+        todo = (
+            "A task cannot start a run: let another task go on with what it returns."
+            if where.startswith("inside")
+            else 'Put the call under `if __name__ == "__main__":`, so that the file only '
+            "defines the DAG when it is loaded."
         )
+        super().__init__(f"DAG {dag_id!r} was run {where}. {todo}")
 
 
 class RuntimeMissing(GraphError):
@@ -421,9 +423,7 @@ class NotebookInvalid(NotebookError):
     ) -> None:
         self.path, self.problem, self.line = str(path), problem, line
         at = f", line {line}" if line is not None else ""
-        super().__init__(
-            f"{path}{at} is not a notebook that can be run: {problem}. {todo}"
-        )
+        super().__init__(f"{path}{at} is not a notebook that can be run: {problem}. {todo}")
 
 
 class NoKernel(NotebookError):
@@ -431,9 +431,7 @@ class NoKernel(NotebookError):
 
     code = "no_kernel"
 
-    def __init__(
-        self, path: object, kernel: str | None, installed: Iterable[str]
-    ) -> None:
+    def __init__(self, path: object, kernel: str | None, installed: Iterable[str]) -> None:
         installed = list(installed)
         self.path, self.kernel = str(path), kernel
         wants = (
@@ -780,9 +778,7 @@ class UnknownXCom(XComError):
 
     code = "unknown_xcom"
 
-    def __init__(
-        self, task_id: str, asked: str, key: str, known: Iterable[str]
-    ) -> None:
+    def __init__(self, task_id: str, asked: str, key: str, known: Iterable[str]) -> None:
         known = list(known)
         self.task_id, self.asked, self.key = task_id, asked, key
         super().__init__(
@@ -854,9 +850,7 @@ class CredentialsRefused(ConnectionError_):
 
     code = "credentials_refused"
 
-    def __init__(
-        self, conn_id: str, endpoint: str, reason: str, bucket: str = ""
-    ) -> None:
+    def __init__(self, conn_id: str, endpoint: str, reason: str, bucket: str = "") -> None:
         self.conn_id, self.endpoint = conn_id, endpoint
         self.reason, self.bucket = reason, bucket
         what = f"bucket {bucket!r} at {endpoint}" if bucket else endpoint
@@ -934,9 +928,7 @@ class NoImages(DataError):
 
     def __init__(self, uri: str, connection: str, skipped: int = 0) -> None:
         self.uri, self.connection, self.skipped = uri, connection, skipped
-        found = (
-            f"only {skipped} objects that are not images" if skipped else "no objects"
-        )
+        found = f"only {skipped} objects that are not images" if skipped else "no objects"
         super().__init__(
             f"there are no images under {uri} (connection {connection!r}): {found} were found. "
             "Check the bucket and the prefix; a prefix is a folder: 'train' does not "
@@ -1535,6 +1527,19 @@ class RunStillRunning(UserError):
         )
 
 
+class RunHasEnded(UserError):
+    """A run that has ended was asked to go on where it was interrupted."""
+
+    code = "run_has_ended"
+
+    def __init__(self, run_id: str, state: str) -> None:
+        self.run_id, self.state = run_id, state
+        super().__init__(
+            f"the run {run_id} has ended ({state}), so there is nothing to resume. "
+            f"To run again what did not succeed: `mlflowkit runs retry {run_id}`."
+        )
+
+
 class BadSetting(UserError):
     """A setting has a value that does not fit."""
 
@@ -1575,9 +1580,7 @@ class RunFailed(MlflowkitError):
     def __init__(self, run_id: str, task_id: str, why: str) -> None:
         self.run_id, self.task_id, self.why = run_id, task_id, why
         where = (
-            f"task {task_id!r} failed: {why}"
-            if task_id
-            else why or "it did not succeed"
+            f"task {task_id!r} failed: {why}" if task_id else why or "it did not succeed"
         )
         super().__init__(
             f"the run {run_id} failed: {where}. Its log: `mlflowkit runs logs {run_id}`; "
@@ -1691,9 +1694,7 @@ class CellFailed(TaskFailed):
         super().__init__(self._message())
 
     def _message(self) -> str:
-        verb = {"timeout": "ran out of time", "killed": "lost its kernel"}.get(
-            self.status
-        )
+        verb = {"timeout": "ran out of time", "killed": "lost its kernel"}.get(self.status)
         verb = verb or ("was interrupted" if self.status == "interrupted" else "failed")
         said = f"{self.ename}: {self.evalue}" if self.evalue else self.ename
         lines = self.source.strip().splitlines()
@@ -1707,6 +1708,11 @@ class CellFailed(TaskFailed):
         parts += ["", *self.traceback] if self.traceback else []
         parts += ["", f"executed notebook: {self.output}"] if self.output else []
         return "\n".join(parts)
+
+    @property
+    def story(self) -> str:
+        """What a person is shown; the frames of the worker tell nothing more."""
+        return str(self)
 
     def __reduce__(self) -> tuple[object, ...]:
         return _cell_failed, (

@@ -300,11 +300,21 @@ class TaskHandle:
         """
         index = "" if self._index in (None, UNMAPPED) else f".{self._index}"
         path = self._run.path / f"{self.task_id}{index}.ipynb"
+        self._rebuild(path)
         if not path.exists():
             raise FileNotFoundError(
                 f"task {self.task_id!r} has no executed notebook at {path}"
             )
         return ExecutedNotebook(path)
+
+    @staticmethod
+    def _rebuild(path: Path) -> None:
+        """A worker that was killed left no notebook, only the journal of its cells."""
+        from mlflowkit.nbrun.journal import journal_path, rebuild, write_notebook
+
+        journal = journal_path(path)
+        if journal.exists() and not path.exists():
+            write_notebook(rebuild(journal), path)
 
     def __repr__(self) -> str:
         index = "" if self._index in (None, UNMAPPED) else f"[{self._index}]"

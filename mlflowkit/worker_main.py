@@ -19,17 +19,26 @@ from typing import Any
 
 from mlflowkit.artifacts import serializers
 from mlflowkit.artifacts.files import FileArtifacts
-from mlflowkit.authoring.open_bundle import OpenBundle, imports_of, open_bundle
-from mlflowkit.core.spec import DagSpec
+from mlflowkit.authoring.open_bundle import (
+    OpenBundle,
+    imports_of,
+    open_bundle,
+    runs_notebooks,
+)
+from mlflowkit.core.spec import UNMAPPED, AttemptId, DagId, DagSpec, RunId, TaskId, TaskSpec
 from mlflowkit.core.values import StoredValue
 from mlflowkit.errors import UserError
-from mlflowkit.ports import CellEvent, LaunchOrder, NotebookOrder
+from mlflowkit.ports import CellEvent, LaunchOrder, NotebookOrder, Surroundings
 from mlflowkit.prepare import prepared
 from mlflowkit.worker.attempt import Attempt, Executable, Link
 from mlflowkit.worker.child import serve_child
-from mlflowkit.worker.protocol import BlockingChannel, Ended
+from mlflowkit.worker.protocol import BlockingChannel, Ended, Order, decode, encode
 from mlflowkit.worker.supervisor import Supervisor
 from mlflowkit.worker.template import Template, hold_locks, may_fork
+
+
+#: What executing a notebook loads in the worker; the notebook itself runs in a kernel.
+NOTEBOOK_IMPORTS = ("papermill.parameterize", "nbclient.client", "ipykernel.kernelspec")
 
 
 class BundleCode:
@@ -77,18 +86,21 @@ class SerializedValues:
 class LazyNotebooks:
     """`ports.NotebookRunner`; Jupyter's libraries are loaded when the first notebook runs."""
 
+    def __init__(self, artifacts: Path) -> None:
+        self._artifacts = artifacts
+
     def run(
         self, order: NotebookOrder, on_event: Callable[[CellEvent], None]
     ) -> Mapping[str, object]:
         from mlflowkit.nbrun.engine import NotebookEngine
 
-        return NotebookEngine().run(order, on_event)
+        return NotebookEngine(artifacts=self._artifacts).run(order, on_event)
 
 
 def run_attempt(code: BundleCode, order: LaunchOrder, link: Link) -> Ended:
     """One attempt in this process."""
     values = SerializedValues(Path(order.artifacts))
-    return Attempt(order, code, values, link, LazyNotebooks()).run()
+    return Attempt(order, code, values, link, LazyNotebooks(Path(order.artifacts))).run()
 
 
 class Worker:
@@ -103,7 +115,8 @@ class Worker:
         if self._bare:
             return ""
         try:
-            for name in imports_of(self._folder):
+            ahead = NOTEBOOK_IMPORTS if runs_notebooks(self._folder) else ()
+            for name in [*imports_of(self._folder), *ahead]:
                 _import_ahead(name)
             self._code = BundleCode(open_bundle(self._folder))
             self._code.warm()
@@ -118,7 +131,30 @@ class Worker:
         Supervisor(engine, self._child).serve()
 
     def _child(self, channel: BlockingChannel, out: int, mark: bytes) -> None:
-        serve_child(channel, out, mark, self._run)
+        serve_child(channel, out, mark, self._run, self._rehearse)
+
+    def _rehearse(self) -> None:
+        """An attempt that does nothing, on plain data: no code of a person is called."""
+        if self._code is None:
+            return
+        attempt = AttemptId(RunId("rehearsal/0"), TaskId("rehearsal"), UNMAPPED, 1)
+        around = Surroundings(python="", env={}, cwd="", sys_path=(), umask=0)
+        order = LaunchOrder(
+            attempt=attempt,
+            try_number=1,
+            max_tries=1,
+            bundle="",
+            surroundings=around,
+            params_json=b"{}",
+            facts_json=b"{}",
+            inputs={"a\0b": StoredValue(codec="json", inline=b"1", size=1)},
+        )
+        decode(encode(Order(order))[4:])
+        values = SerializedValues(Path("rehearsal"))
+        ended = Attempt(
+            order, _NothingToDo(), values, _NobodyThere(), LazyNotebooks(Path())
+        ).run()
+        encode(ended)
 
     def _run(self, order: LaunchOrder, link: Link) -> Ended:
         if self._code is None:
@@ -128,6 +164,32 @@ class Worker:
                 why = "its code cannot be loaded"
                 return Ended(order.attempt, "failed", why=why, error=error, retryable=False)
         return run_attempt(self._code, order, link)
+
+
+class _NothingToDo:
+    """`Code` whose task returns 1."""
+
+    def __init__(self) -> None:
+        task = TaskSpec(task_id=TaskId("rehearsal"))
+        self.spec = DagSpec(dag_id=DagId("rehearsal"), tasks={task.task_id: task})
+
+    def prepare(
+        self, task_id: str, resolve: Any, params: Any, axes: Any, item: Any
+    ) -> Executable:
+        return self
+
+    def execute(self, context: dict[str, Any]) -> object:
+        return 1
+
+
+class _NobodyThere:
+    """`Link` of a rehearsal."""
+
+    def ask(self, what: str, **arguments: Any) -> Any:
+        return None
+
+    def note(self, line: bytes) -> None:
+        return None
 
 
 def _import_ahead(name: str) -> None:

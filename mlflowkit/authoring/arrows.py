@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from mlflowkit.errors import BadOption, NotATask
@@ -53,14 +54,18 @@ def chain(*things: object) -> None:
     Raises:
         BadOption: two lists of different lengths stand side by side.
     """
-    for before, after in zip(things, things[1:], strict=False):
-        if isinstance(before, (list, tuple)) and isinstance(after, (list, tuple)):
-            _join_pairs(
-                list(cast("Iterable[object]", before)),
-                list(cast("Iterable[object]", after)),
-            )
-        else:
+    for before, after in pairwise(things):
+        firsts, lasts = _listed(before), _listed(after)
+        if firsts is None or lasts is None:
             _join(before, after)
+        else:
+            _join_pairs(firsts, lasts)
+
+
+def _listed(thing: object) -> list[object] | None:
+    if isinstance(thing, (list, tuple)):
+        return list(cast("Iterable[object]", thing))
+    return None
 
 
 def _join_pairs(before: list[object], after: list[object]) -> None:

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import cloudpickle  # type: ignore[import-untyped]
+import cloudpickle  # pyright: ignore[reportMissingTypeStubs]
 import msgspec
 
 import mlflowkit
@@ -171,9 +171,7 @@ def _packed(contents: _Contents, task_id: str) -> bytes:
         return packed(contents.tasks[task_id], contents.modules)
     except TAKE_APART_ERRORS as exc:
         kind = type(contents.tasks[task_id]).__name__
-        raise CannotTravel(
-            task_id, "something", f"part of its {kind}", str(exc)
-        ) from exc
+        raise CannotTravel(task_id, "something", f"part of its {kind}", str(exc)) from exc
 
 
 def _facts(spec: DagSpec, contents: _Contents, sources: Path) -> dict[str, Any]:

@@ -25,8 +25,7 @@ def caller_file() -> Path | None:
 def _in_kernel(frame: FrameType) -> bool:
     """Kernels name their cells like files in a temporary folder; those are not files."""
     return (
-        "get_ipython" in frame.f_globals
-        and frame.f_globals.get("__name__") == "__main__"
+        "get_ipython" in frame.f_globals and frame.f_globals.get("__name__") == "__main__"
     )
 
 

@@ -51,7 +51,7 @@ def push(name: str, value: object) -> None:
 
 
 def task_state_dir() -> Path | None:
-    """The folder of the running task instance, kept over its attempts; None outside a task."""
+    """The folder of the running task instance, kept over its attempts; else None."""
     task = running_task()
     if task is not None:
         return Path(task.context["ti"].state_dir)

@@ -47,7 +47,7 @@ _DAG_ID = re.compile(r"[\w.-]{1,250}")
 
 
 class DAG:
-    """Tasks and what they wait for. `with DAG("name") as dag:` collects what is made inside.
+    """Tasks and what they wait for. `with DAG("name") as dag:` collects those made inside.
 
     Args:
         schedule: A cron expression, a preset such as "@daily", a timedelta, or None.
@@ -80,17 +80,13 @@ class DAG:
         self.dag_id = _checked_dag_id(dag_id)
         where = f"DAG {dag_id!r}"
         if schedule is not None and schedule_interval is not None:
-            raise BadOption(
-                where, "schedule_interval", "is schedule's old name: give one"
-            )
+            raise BadOption(where, "schedule_interval", "is schedule's old name: give one")
         self.default_args = _checked_defaults(where, default_args or {})
         self.description = description
         self.schedule = schedule_text(
             dag_id, schedule if schedule is not None else schedule_interval
         )
-        self.start_date = aware(
-            where, start_date or self.default_args.get("start_date")
-        )
+        self.start_date = aware(where, start_date or self.default_args.get("start_date"))
         self.catchup = catchup
         self.tags = tuple(tags)
         self.doc_md = doc_md or ""
@@ -181,9 +177,7 @@ class DAG:
         """Raises CycleFound if tasks wait for one another in a circle."""
         self.spec()
 
-    def check(
-        self, params: Mapping[str, object] | None = None, **more: object
-    ) -> DagSpec:
+    def check(self, params: Mapping[str, object] | None = None, **more: object) -> DagSpec:
         """Look for mistakes before a run: the graph, parameters, arguments, notebooks.
 
         Raises:
@@ -246,9 +240,7 @@ class DAG:
             if name not in self._params:
                 raise UnknownParameter(where, name, [*self._params, *RUN_OPTIONS])
             if name in TASK_OPTIONS | RUN_OPTIONS:
-                raise BadOption(
-                    where, name, f"is reserved: use params={{{name!r}: ...}}"
-                )
+                raise BadOption(where, name, f"is reserved: use params={{{name!r}: ...}}")
         return {**(params or {}), **more}
 
     def _refuse_clashes(self, options: Mapping[str, object]) -> None:

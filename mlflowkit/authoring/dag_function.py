@@ -14,11 +14,9 @@ from mlflowkit.errors import MissingParameter, UnknownOption, UnknownParameter
 
 
 class DagFunction:
-    """A function under `@dag`. Calling it gives a new DAG; what it is given are defaults."""
+    """A function under `@dag`. Calling it gives a new DAG; its arguments are defaults."""
 
-    def __init__(
-        self, function: Callable[..., object], options: dict[str, Any]
-    ) -> None:
+    def __init__(self, function: Callable[..., object], options: dict[str, Any]) -> None:
         name = f"@dag on {function.__name__}()"
         for option in options:
             if option not in DAG_OPTIONS:
@@ -41,13 +39,13 @@ class DagFunction:
         self.called = True
         where = f"DAG {self.dag_id!r}"
         given = self._bound(where, args, kwargs)
-        documented = {"doc_md": (self.function.__doc__ or "").strip()}
-        dag = DAG(**{**documented, **self.options, "dag_id": self.dag_id})
+        documented: dict[str, Any] = {"doc_md": (self.function.__doc__ or "").strip()}
+        options: dict[str, Any] = {**documented, **self.options}
+        options["dag_id"] = self.dag_id
+        dag = DAG(**options)
         dag.add_params(param_specs_of(where, self._with_defaults(given)))
         with dag:
-            self.function(
-                **{p: ParamRef(p) for p in signature(self.function).parameters}
-            )
+            self.function(**{p: ParamRef(p) for p in signature(self.function).parameters})
         return dag
 
     def _bound(
@@ -76,9 +74,7 @@ class DagFunction:
         @functools.wraps(self.function)
         def stand_in() -> None: ...
 
-        any_order = [
-            p.replace(kind=p.KEYWORD_ONLY) if _named(p) else p for p in parameters
-        ]
+        any_order = [p.replace(kind=p.KEYWORD_ONLY) if _named(p) else p for p in parameters]
         stand_in.__signature__ = found.replace(parameters=any_order)  # type: ignore[attr-defined]  # pyright: ignore
         return stand_in
 

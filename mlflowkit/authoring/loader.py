@@ -99,7 +99,8 @@ def _run_file(file: Path) -> ModuleType:
     if folder not in sys.path:
         sys.path.insert(0, folder)
     spec = spec_from_file_location(name, file, loader=_FreshLoader(name, str(file)))
-    assert spec is not None and spec.loader is not None  # it is a file that exists
+    assert spec is not None  # it is a file that exists
+    assert spec.loader is not None  # it was given one
     module = module_from_spec(spec)
     sys.modules[name] = module
     loader = spec.loader

@@ -31,7 +31,9 @@ def checked_axes(where: str, axes: Mapping[str, object]) -> dict[str, object]:
         raise CannotExpand(where, ".expand() needs at least one argument")
     for name, value in axes.items():
         if isinstance(value, ParamRef):
-            why = f"{name} is a parameter of the DAG; return it from a task and map over that"
+            why = (
+                f"{name} is a parameter of the DAG; return it from a task and map over that"
+            )
             raise CannotExpand(where, why)
         if not isinstance(value, (XComArg, *EXPANDABLE)):
             raise NotExpandable(f"{where}, argument {name!r}", type(value).__name__)
@@ -109,9 +111,7 @@ class OperatorPartial:
         )
 
 
-def _check_known(
-    operator_class: type[BaseOperator], options: Mapping[str, object]
-) -> None:
+def _check_known(operator_class: type[BaseOperator], options: Mapping[str, object]) -> None:
     known = accepted_options(operator_class)
     for name in options:
         if name not in known:

@@ -63,9 +63,7 @@ def find(name: str) -> ModuleSpec | None:
             return None
         path = f"{path}.{part}"
         loaded = getattr(sys.modules.get(path), "__spec__", None)
-        spec = loaded or PathFinder.find_spec(
-            path, list(spec.submodule_search_locations)
-        )
+        spec = loaded or PathFinder.find_spec(path, list(spec.submodule_search_locations))
     return spec
 
 
@@ -98,9 +96,7 @@ class LocalModules:
         if spec is None:
             return False
         if spec.origin is None and spec.submodule_search_locations:
-            return any(
-                is_local_file(f"{p}/x.py") for p in spec.submodule_search_locations
-            )
+            return any(is_local_file(f"{p}/x.py") for p in spec.submodule_search_locations)
         return is_local_file(spec.origin)
 
     def need(self, name: str) -> set[str]:
@@ -151,9 +147,7 @@ class LocalModules:
             folder = Path(next(iter(spec.submodule_search_locations or ["."])))
             return LocalModule(name=name, path=folder, package=True, source=b"")
         path = Path(spec.origin).resolve()
-        return LocalModule(
-            name=name, path=path, package=package, source=path.read_bytes()
-        )
+        return LocalModule(name=name, path=path, package=package, source=path.read_bytes())
 
 
 def imports_in(source: bytes, name: str, package: bool) -> set[str]:
@@ -162,9 +156,7 @@ def imports_in(source: bytes, name: str, package: bool) -> set[str]:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
         return set()
-    return {
-        found for node in ast.walk(tree) for found in _imported(node, name, package)
-    }
+    return {found for node in ast.walk(tree) for found in _imported(node, name, package)}
 
 
 def _imported(node: ast.AST, name: str, package: bool) -> Iterator[str]:

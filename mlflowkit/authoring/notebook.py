@@ -119,12 +119,12 @@ def find_notebook(path: str | Path) -> Path:
         NotebookMissing: it is in neither.
     """
     wanted = Path(path).expanduser()
-    beside = caller_folder() / wanted
-    for found in (beside, root() / wanted):
+    places = [caller_folder() / wanted, root() / wanted]
+    for found in places:
         if found.is_file():
             return found.resolve()
-    near = [one.name for one in beside.parent.glob("*.ipynb")]
-    raise NotebookMissing(path, [beside, root() / wanted], near)
+    near = [one.name for place in places for one in place.parent.glob("*.ipynb")]
+    raise NotebookMissing(path, places, near)
 
 
 def output_path(ti: Any, source: Path) -> Path:
@@ -179,15 +179,11 @@ def _make(
     inside = dict(options.pop("params", None) or {})
     where = f"notebook({str(path)!r})"
     for name in sorted(set(inside) & set(parameters)):
-        raise BadOption(
-            where, name, "is given as a keyword and in params: give it once"
-        )
+        raise BadOption(where, name, "is given as a keyword and in params: give it once")
     parameters |= inside
     for name in sorted(set(axes) & set(parameters)):
         raise CannotExpand(where, f"{name} is in .partial() and in .expand()")
-    wanted = str(options.pop("task_id", "")) or re.sub(
-        r"[^\w.-]+", "_", Path(path).stem
-    )
+    wanted = str(options.pop("task_id", "")) or re.sub(r"[^\w.-]+", "_", Path(path).stem)
     made = NotebookOperator(
         dag.free_task_id(wanted), path=path, parameters=parameters, **options
     )

@@ -29,7 +29,7 @@ class OpenBundle:
 
     def __init__(
         self, folder: Path, facts: Mapping[str, Any], payload: Mapping[str, bytes]
-    ):
+    ) -> None:
         self.folder, self.facts = folder, facts
         self._payload = payload
 
@@ -62,10 +62,11 @@ class OpenBundle:
         return operator
 
 
-def open_bundle(folder: Path | str) -> OpenBundle:
+def open_bundle(folder: Path | str, *, worker: bool = True) -> OpenBundle:
     """Open a bundle; from now on, its local modules are imported from it.
 
-    This process counts as a worker from now on: it starts no DAG runs.
+    Args:
+        worker: This process runs tasks from now on, and starts no DAG runs.
 
     Raises:
         BundleBroken: it is not there, or damaged.
@@ -79,13 +80,19 @@ def open_bundle(folder: Path | str) -> OpenBundle:
     for name, digest in facts["cells"].items():
         _show_lines(name, (place / "sources" / f"{digest}.py").read_text())
     BundleFinder.install(place, facts["modules"])
-    opened.mark_worker("a task")
+    if worker:
+        opened.mark_worker("a task")
     return OpenBundle(place, facts, payload)
 
 
 def imports_of(folder: Path | str) -> list[str]:
     """Installed modules that the tasks import: worth importing ahead. Some may be missing."""
     return list(read_facts(Path(folder))["imports"])
+
+
+def runs_notebooks(folder: Path | str) -> bool:
+    """Whether some task of it executes a notebook."""
+    return bool(read_facts(Path(folder))["notebooks"])
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
@@ -133,9 +140,7 @@ class BundleFinder(MetaPathFinder):
             return spec
         source = self._folder / "sources" / f"{facts['sha256']}.py"
         loader = _StoredLoader(where, source)
-        spec = ModuleSpec(
-            fullname, loader, origin=str(where), is_package=facts["package"]
-        )
+        spec = ModuleSpec(fullname, loader, origin=str(where), is_package=facts["package"])
         spec.has_location = True
         if facts["package"]:
             spec.submodule_search_locations = [str(where.parent)]
@@ -152,7 +157,7 @@ class _StoredLoader(Loader):
         return None
 
     def exec_module(self, module: ModuleType) -> None:
-        exec(self.get_code(module.__name__), module.__dict__)  # noqa: S102 - this is an import
+        exec(self.get_code(module.__name__), module.__dict__)
 
     def get_code(self, fullname: str) -> CodeType:
         content = self._source.read_bytes()

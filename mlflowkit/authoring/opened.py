@@ -1,8 +1,8 @@
-"""Which DAG is being written now, and whether code is only being loaded. State, nothing else."""
+"""Which DAG is being written now, and whether code is only being loaded: state alone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
@@ -11,9 +11,7 @@ if TYPE_CHECKING:
     from mlflowkit.authoring.dag import DAG
 
 _open: ContextVar[tuple[DAG, ...]] = ContextVar("mlflowkit_open_dags", default=())
-_collecting: ContextVar[list[DAG] | None] = ContextVar(
-    "mlflowkit_collecting", default=None
-)
+_collecting: ContextVar[list[DAG] | None] = ContextVar("mlflowkit_collecting", default=None)
 _loading: ContextVar[str] = ContextVar("mlflowkit_loading", default="")
 #: This process opened a bundle: it is a worker, and starts no runs.
 _workers: list[str] = []
@@ -48,7 +46,7 @@ def made(dag: DAG) -> None:
 
 
 @contextmanager
-def loading(what: str) -> Iterator[list[DAG]]:
+def loading(what: str) -> Generator[list[DAG], None, None]:
     """Code is being loaded, not run; gives the list of DAGs that it makes."""
     found: list[DAG] = []
     tokens = _loading.set(what), _collecting.set(found), _open.set(())

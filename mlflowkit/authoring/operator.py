@@ -32,9 +32,7 @@ else:
                 taken = accepted_options(cls)
                 positional = list(signature(cls.__init__).parameters)[1 : len(args) + 1]
                 given = {*options, *positional}
-                fill = {
-                    k: v for k, v in defaults.items() if k in taken and k not in given
-                }
+                fill = {k: v for k, v in defaults.items() if k in taken and k not in given}
                 options = {**fill, **options}
             made = super().__call__(*args, **options)
             made.enter_dag(dag)
@@ -201,9 +199,7 @@ class BaseOperator(Arrows, metaclass=_OperatorType):
 
     def take_mapped(self, mapped: Mapping[str, object]) -> None:
         """Take the arguments of one mapped instance."""
-        raise CannotExpand(
-            f"task {self.task_id!r}", "its operator has no mapped arguments"
-        )
+        raise CannotExpand(f"task {self.task_id!r}", "its operator has no mapped arguments")
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_dag": None, "_upstream": {}}
@@ -245,11 +241,12 @@ def seconds(name: str, value: object, where: str) -> timedelta | None:
     """
     if value is None:
         return None
+    span = value
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        value = timedelta(seconds=value)
-    if not isinstance(value, timedelta) or value < timedelta():
+        span = timedelta(seconds=value)
+    if not isinstance(span, timedelta) or span < timedelta():
         raise BadOption(where, name, f"must be a timedelta or seconds, not {value!r}")
-    return value
+    return span
 
 
 def _whole(name: str, value: object, where: str) -> int:

@@ -9,7 +9,7 @@ import json
 import types
 from collections.abc import Callable, Mapping
 from enum import Enum
-from inspect import Parameter, signature
+from inspect import Parameter, signature, unwrap
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from mlflowkit.authoring.refs import has_refs
@@ -53,10 +53,18 @@ class Param:
 
 def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
     """Its annotations, made into types where their names can be found."""
+    function = unwrap(function)
+    written: dict[str, Any] = getattr(function, "__annotations__", {})
+    names: dict[str, Any] = getattr(function, "__globals__", {})
+    return {name: _resolved(one, names) for name, one in written.items()}
+
+
+def _resolved(annotation: object, names: dict[str, Any]) -> object:
+    holder = types.SimpleNamespace(__annotations__={"it": annotation})
     try:
-        return get_type_hints(function)
+        return get_type_hints(holder, globalns=names)["it"]
     except (NameError, TypeError, AttributeError, SyntaxError):
-        return dict(getattr(function, "__annotations__", {}))
+        return annotation
 
 
 def param_specs_of(where: str, function: Callable[..., Any]) -> tuple[ParamSpec, ...]:
@@ -172,9 +180,7 @@ def validate_params(spec: DagSpec, given: Mapping[str, object]) -> dict[str, Any
 def params_from_text(spec: DagSpec, texts: Mapping[str, str]) -> dict[str, Any]:
     """Parameters as typed in a terminal (`-p n=20`): read as JSON where the type asks for it."""
     schemas = {p.name: json.loads(p.schema_json) for p in spec.params}
-    return {
-        name: _from_text(schemas.get(name, {}), text) for name, text in texts.items()
-    }
+    return {name: _from_text(schemas.get(name, {}), text) for name, text in texts.items()}
 
 
 def _from_text(schema: Schema, text: str) -> object:
@@ -204,10 +210,10 @@ def _fits(schema: Schema, value: object) -> bool:
         return isinstance(value, bool)
     if simple in ("integer", "number") and not isinstance(value, float):
         return isinstance(value, int) and not isinstance(value, bool)
-    import jsonschema  # type: ignore[import-untyped]
+    import jsonschema
 
     validator = jsonschema.Draft202012Validator(schema)  # pyright: ignore[reportUnknownMemberType]
-    return bool(validator.is_valid(value))  # pyright: ignore[reportUnknownMemberType]
+    return bool(validator.is_valid(cast("Any", value)))  # pyright: ignore[reportUnknownMemberType]
 
 
 def plain(value: object) -> object:

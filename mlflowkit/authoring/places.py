@@ -119,9 +119,7 @@ def _names_in(code: CodeType) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def globals_of(function: FunctionType) -> Mapping[str, object]:
     """The globals that a function uses and that exist, by name in order."""
     found = function.__globals__
-    return {
-        name: found[name] for name in _names_in(function.__code__)[0] if name in found
-    }
+    return {name: found[name] for name in _names_in(function.__code__)[0] if name in found}
 
 
 def imported_by(code: CodeType) -> tuple[str, ...]:

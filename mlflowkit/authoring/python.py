@@ -37,17 +37,13 @@ class PythonOperator(BaseOperator):
         super().__init__(task_id, **options)
         self.python_callable: Callable[..., Any] = plain_function(python_callable)
         if not callable(self.python_callable):
-            raise BadOption(
-                f"task {task_id!r}", "python_callable", "must be a function"
-            )
+            raise BadOption(f"task {task_id!r}", "python_callable", "must be a function")
         self.op_args: tuple[object, ...] = tuple(op_args)
         self.op_kwargs: dict[str, object] = dict(op_kwargs or {})
         self.multiple_outputs = multiple_outputs
 
     def execute(self, context: Mapping[str, Any]) -> object:
-        kwargs = with_context(
-            self.python_callable, self.op_args, self.op_kwargs, context
-        )
+        kwargs = with_context(self.python_callable, self.op_args, self.op_kwargs, context)
         value = self.python_callable(*self.op_args, **kwargs)
         if self.multiple_outputs and value is not None:
             push_each(self.task_id, value)
@@ -108,9 +104,7 @@ def with_context(
         return dict(kwargs)
     parameters = list(found.parameters.values())
     taken = {
-        p.name
-        for p in parameters[: len(args)]
-        if p.kind is not Parameter.VAR_POSITIONAL
+        p.name for p in parameters[: len(args)] if p.kind is not Parameter.VAR_POSITIONAL
     }
     if any(p.kind is Parameter.VAR_KEYWORD for p in parameters):
         names = set(context)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def renewed(task: BaseOperator) -> tuple[BaseOperator, str]:
-    """The task with its function as it is now, and a line that says so if it is another one.
+    """The task with its function as it is now, and a line that says so if it differs.
 
     Raises:
         UnknownParameter, MissingParameter: the new function does not take the arguments.
@@ -61,8 +61,8 @@ def same_code(one: FunctionType, other: FunctionType) -> bool:
 
 
 def _facts(code: CodeType) -> tuple[object, ...]:
-    constants = tuple(
-        _facts(c) if isinstance(c, CodeType) else (type(c), repr(c))
-        for c in code.co_consts
-    )
+    constants: list[object] = []
+    for constant in code.co_consts:
+        inner = isinstance(constant, CodeType)
+        constants.append(_facts(constant) if inner else f"{type(constant)}{constant!r}")
     return code.co_code, code.co_names, code.co_varnames, constants

@@ -1,4 +1,4 @@
-"""The one place where authoring reaches parts that it must not import: by name, on first use."""
+"""The one place where authoring reaches parts that it must not import: by name, late."""
 
 from __future__ import annotations
 

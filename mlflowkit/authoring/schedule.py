@@ -38,7 +38,7 @@ def schedule_text(dag_id: str, schedule: object) -> str | None:
 
 
 def _is_cron(text: str) -> bool:
-    from croniter import croniter  # type: ignore[import-untyped]
+    from croniter import croniter
 
     return not text.startswith("@") and bool(croniter.is_valid(text))
 

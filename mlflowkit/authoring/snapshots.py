@@ -1,4 +1,4 @@
-"""What of a notebook decides what it does: its cells, tags and kernel; never its outputs."""
+"""What decides what a notebook does: its cells, tags and kernel; never its outputs."""
 
 from __future__ import annotations
 

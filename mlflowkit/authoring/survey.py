@@ -158,9 +158,7 @@ class Survey:
             self._unseen(constant)
         self.lines.update(f"{code.co_firstlineno}:".encode() + code.co_linetable)
         if code.co_filename not in self.sources:
-            self.sources[code.co_filename] = "".join(
-                linecache.getlines(code.co_filename)
-            )
+            self.sources[code.co_filename] = "".join(linecache.getlines(code.co_filename))
 
     def _unseen(self, constant: object) -> None:
         """Constants are shared by chance: whether one was seen before says nothing."""

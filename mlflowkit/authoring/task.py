@@ -36,7 +36,7 @@ _OPTIONS = frozenset(accepted_options(BaseOperator) | {"multiple_outputs"})
 
 
 class TaskFunction(Generic[P, R]):
-    """A function under `@task`. Calling it inside a DAG adds a task and gives its output."""
+    """A function under `@task`: called inside a DAG, it adds a task and gives its output."""
 
     is_task_function: ClassVar[bool] = True
 
@@ -72,9 +72,7 @@ class TaskFunction(Generic[P, R]):
         """One task instance for each combination of the items of `axes`."""
         return MappedCall(self, {}).expand(**axes)
 
-    def map_over(
-        self, shared: Mapping[str, Any], axes: Mapping[str, object]
-    ) -> XComArg:
+    def map_over(self, shared: Mapping[str, Any], axes: Mapping[str, object]) -> XComArg:
         self._open_dag()
         where = f"task {self._name!r}"
         twice = sorted(set(axes) & set(shared))
@@ -88,7 +86,7 @@ class TaskFunction(Generic[P, R]):
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any], axes: dict[str, object]
     ) -> PythonOperator:
         dag = self._open_dag()
-        options = {
+        options: dict[str, Any] = {
             "multiple_outputs": returns_mapping(self.function),
             "doc": (self.function.__doc__ or "").strip(),
             **self.options,
@@ -137,9 +135,7 @@ class _Decorated(PythonOperator):
 class MappedCall:
     """A task function with shared arguments, waiting for `.expand()`."""
 
-    def __init__(
-        self, function: TaskFunction[..., Any], shared: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, function: TaskFunction[..., Any], shared: Mapping[str, Any]) -> None:
         self._function, self._shared = function, shared
 
     def partial(self, **kwargs: Any) -> MappedCall:

@@ -27,7 +27,7 @@ from types import (
 )
 from typing import TYPE_CHECKING, Any, cast
 
-import cloudpickle  # type: ignore[import-untyped]
+import cloudpickle  # pyright: ignore[reportMissingTypeStubs]
 
 from mlflowkit.authoring.places import load_place, place_of
 
@@ -122,11 +122,15 @@ class BundlePickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle h
             place = place_of(obj, self._modules)
             if place is not None and self._modules.is_local(place.module):
                 return load_place, tuple(place)
-        elif isinstance(obj, _LRU) and getattr(obj, "__module__", None) == "__main__":
+        elif isinstance(obj, _LRU) and _module_of(cast("object", obj)) == "__main__":
             return _lru_parts(obj)
         elif isinstance(obj, ModuleType) and self._modules.is_local(obj.__name__):
             return _import, (obj.__name__,)
         return super().reducer_override(obj)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+
+
+def _module_of(value: object) -> str | None:
+    return cast("str | None", getattr(value, "__module__", None))
 
 
 def _import(name: str) -> ModuleType:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +53,8 @@ class Progress:
     started: int = 0
     source: str = ""
     told: str = ""
-    #: Progress facts and cells, as a line each, that were not shown yet.
-    news: list[str] = field(default_factory=list)
+    #: The last report, until somebody has shown it.
+    news: str = ""
 
     def read(self) -> None:
         """Take in what was written since."""
@@ -73,7 +73,7 @@ class Progress:
             self.source, self.told = str(note.get("source", "")), ""
         elif kind == "progress":
             self.told = progress_text(note)
-            self.news.append(self.told)
+            self.news = self.told
 
     @property
     def line(self) -> str:

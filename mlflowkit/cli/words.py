@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from mlflowkit.core.states import TaskState
@@ -90,23 +90,24 @@ def waiting_text(instance: InstanceView) -> str:
 
 
 def progress_text(facts: Mapping[str, Any]) -> str:
-    """A progress report in a line: `epoch 3/8, 378 of 1,259, loss 0.31, accuracy 91 %`."""
+    """A progress report in a line: `epoch 3/8, 378 of 1,259, loss 0.310, accuracy 91.0%`."""
     parts: list[str] = []
     if "message" in facts:
         parts.append(str(facts["message"]))
     if "epoch" in facts:
         parts.append(f"epoch {facts['epoch']}/{facts.get('epochs', '?')}")
     if facts.get("total"):
-        parts.append(f"{facts.get('done', 0):,} of {facts['total']:,}")
+        done = _number(facts.get("done", 0), ",")
+        parts.append(f"{done} of {_number(facts['total'], ',')}")
     if "loss" in facts:
-        parts.append(f"loss {facts['loss']:.3f}")
+        parts.append(f"loss {_number(facts['loss'], '.3f')}")
     if "accuracy" in facts:
-        parts.append(f"accuracy {facts['accuracy']:.1%}")
+        parts.append(f"accuracy {_number(facts['accuracy'], '.1%')}")
     if "images_per_s" in facts:
-        parts.append(f"{facts['images_per_s']:,.0f} images/s")
+        parts.append(f"{_number(facts['images_per_s'], ',.0f')} images/s")
     parts += [f"{k} {v}" for k, v in facts.items() if k not in _KNOWN]
     return ", ".join(parts)
 
 
-def in_a_moment(alarm: datetime, moment: timedelta) -> bool:
-    return alarm - datetime.now(UTC) <= moment
+def _number(value: object, form: str) -> str:
+    return format(value, form) if isinstance(value, int | float) else str(value)

@@ -9,6 +9,7 @@ socket gets one in a private folder of the system's temporary folder; the file
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import tempfile
@@ -21,6 +22,7 @@ import msgspec
 from mlflowkit.errors import MlflowkitError
 from mlflowkit.ports import Loop
 
+log = logging.getLogger("mlflowkit.engine")
 #: Bytes that a socket's path may have on Linux, the closing zero left out.
 MAX_SOCKET_PATH = 107
 MAX_LINE_BYTES = 64 * 1024 * 1024
@@ -38,8 +40,15 @@ def socket_path(home: Path) -> Path:
     if pointer.exists():
         return Path(pointer.read_text())
     folder = Path(tempfile.mkdtemp(prefix="mlflowkit-"))
-    pointer.write_text(str(folder / "engine.sock"))
-    return folder / "engine.sock"
+    draft = pointer.with_name(f"{pointer.name}.{os.getpid()}")
+    draft.write_text(str(folder / "engine.sock"))
+    try:
+        os.link(draft, pointer)  # whole or not at all: the first of several processes wins
+    except FileExistsError:
+        folder.rmdir()
+    finally:
+        draft.unlink()
+    return Path(pointer.read_text())
 
 
 class CommandServer:
@@ -122,7 +131,8 @@ class _Client:
             self._handle(command, lambda body: self._answer({"ok": body}))
         except MlflowkitError as exc:
             self._answer({"error": str(exc), "code": exc.code})
-        except msgspec.DecodeError as exc:
+        except (msgspec.DecodeError, TypeError, KeyError) as exc:
+            log.exception("a command was not understood", extra={"action": "bad_command"})
             self._answer({"error": f"no command: {exc}", "code": "bad_command"})
 
     def _answer(self, body: dict[str, Any]) -> None:

@@ -13,7 +13,8 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -40,12 +41,18 @@ from mlflowkit.engine.loop import SelectLoop
 from mlflowkit.engine.owned import OwnedRun, Slice
 from mlflowkit.engine.services import ServiceProcesses
 from mlflowkit.engine.turn import TurnResult, Turns
-from mlflowkit.errors import InternalError, RunNotFound, RunStillRunning
+from mlflowkit.errors import (
+    HomeUnwritable,
+    InternalError,
+    RunNotFound,
+    RunStillRunning,
+    TaskNotInRun,
+)
 from mlflowkit.ports import Executor, Loop, Report, RunRequest, Surroundings
 from mlflowkit.store import runs as stored
 from mlflowkit.store import xcoms
-from mlflowkit.store.database import Database, open_database
-from mlflowkit.store.runs import OutboxEntry
+from mlflowkit.store.database import Database, Transaction, open_database
+from mlflowkit.store.runs import OutboxEntry, StoredRun
 from mlflowkit.worker import processes
 
 log = logging.getLogger("mlflowkit.engine")
@@ -164,20 +171,22 @@ class EngineProcess:
 
     def submit(self, request: RunRequest) -> RunId:
         """A new run, saved before this returns."""
-        with self.database.writing() as tx:
+        with self._saving() as tx:
             run_id = stored.create_run(tx, request, self.engine_id, self._clock())
         self._own(run_id)
         self._events.append((run_id, RunOpened()))
         return run_id
 
     def cancel(self, run_id: RunId) -> None:
-        """Stop a run: what runs is killed, what waits is skipped.
+        """Stop a run: what runs is killed, what waits is skipped. Nothing, if it has ended.
 
         Raises:
             RunNotFound: there is no such run.
         """
         self._own(run_id)
         self._events.append((run_id, CancelAsked()))
+        if not self._retry_waits(run_id):
+            self._disown(run_id)
 
     def retry(
         self,
@@ -195,18 +204,26 @@ class EngineProcess:
         Raises:
             RunNotFound: there is no such run.
             RunStillRunning: it has not ended.
+            TaskNotInRun: it has no such task.
         """
+        if self._retry_waits(run_id):
+            raise RunStillRunning(run_id)
         self._disown(run_id)
-        with self.database.writing() as tx:
+        with self._saving() as tx:
             found = stored.load_run(tx, run_id)
             if found is None:
                 raise RunNotFound(run_id, [])
             if not found.run.ended:
                 raise RunStillRunning(run_id)
+            for unknown in set(task_ids) - found.run.nodes.keys():
+                raise TaskNotInRun(run_id, unknown, found.run.nodes)
             if code is not None:
                 stored.change_code(tx, found.run_key, *code)
         self._own(run_id)
         self._events.append((run_id, RetryAsked(task_ids)))
+
+    def _retry_waits(self, run_id: RunId) -> bool:
+        return any(r == run_id and isinstance(e, RetryAsked) for r, e in self._events)
 
     def interrupted(self) -> list[RunId]:
         """Runs that have not ended and that no living engine works on."""
@@ -233,17 +250,17 @@ class EngineProcess:
             else:
                 self._turns.carried_out(entry)
         why = "the engine that ran it died"
-        self._events += [(run_id, AttemptLost(a, why)) for a in sorted(live - saved)]
+        self._reports += [Report(event=AttemptLost(a, why)) for a in sorted(live - saved)]
         if owned.run.row.state is RunState.QUEUED:
             self._events.append((run_id, RunOpened()))
 
     def watch(self, run_id: RunId, tell: Callable[[RunState], None]) -> None:
-        """Call back once, when the run has ended; at once if it has."""
+        """Call back once, when the run has ended; at once if it has, or if nobody works on it."""
         with self.database.reading() as tx:
             found = stored.load_run(tx, run_id)
         if found is None:
             raise RunNotFound(run_id, [])
-        if found.run.ended and run_id not in self._owned:
+        if run_id not in self._owned:
             tell(found.run.row.state)
         else:
             self._watchers.setdefault(run_id, []).append(tell)
@@ -251,14 +268,27 @@ class EngineProcess:
     def _own(self, run_id: RunId) -> None:
         if run_id in self._owned:
             return
-        with self.database.writing() as tx:
+        with self._saving() as tx:
             found = stored.load_run(tx, run_id)
             if found is None:
                 raise RunNotFound(run_id, [])
             stored.take_run(tx, found.run_key, self.engine_id)
+        self._keep(found)
+
+    def _keep(self, found: StoredRun) -> None:
+        run_id = found.run.run_id
         self._owned[run_id] = OwnedRun(found, self.home)
         for when, _, _ in found.run.alarms:
             heapq.heappush(self._alarms, (when, run_id))
+
+    @contextmanager
+    def _saving(self) -> Iterator[Transaction]:
+        """A transaction for what a person asked; if it cannot be saved, the person is told."""
+        try:
+            with self.database.writing() as tx:
+                yield tx
+        except OperationalError as exc:
+            raise HomeUnwritable(self.home, str(exc.orig)) from exc
 
     def _disown(self, run_id: RunId) -> None:
         owned = self._owned.get(run_id)
@@ -298,7 +328,8 @@ class EngineProcess:
             return 0
         until: list[float] = []
         if self._reports:
-            assert self._started_at is not None
+            if self._started_at is None:  # they came after the last turn
+                return 0
             until.append(self._started_at + LINGER_SECONDS - time.monotonic())
         if self._alarms:
             until.append((self._alarms[0][0] - self._clock()).total_seconds())
@@ -328,17 +359,17 @@ class EngineProcess:
         self._started_at = None
         reports, self._reports = self._reports, []
         events, self._events = self._events, []
+        before = set(self._owned)
         try:
             result = self._turns.take(self._owned, reports, events, self._executor.places())
         except OperationalError as exc:
-            self._try_later(reports, events, exc)
+            self._reports, self._events = reports, events
+            self._try_later(before - self._owned.keys(), exc)
             return
         self.last_busy = time.monotonic()
         self._after(result)
 
-    def _try_later(
-        self, reports: list[Report], events: list[tuple[RunId, Event]], exc: Exception
-    ) -> None:
+    def _try_later(self, dropped: set[RunId], exc: Exception) -> None:
         """The store cannot be written (a full disk): nothing was saved, so all of it waits."""
         log.error(
             "the store cannot be written: %s. Trying again in %s s.",
@@ -346,15 +377,12 @@ class EngineProcess:
             TRY_AGAIN_SECONDS,
             extra={"action": "store_not_written"},
         )
-        touched = {r.event.attempt.run_id for r in reports} | {
-            run_id for run_id, _ in events
-        }
         time.sleep(TRY_AGAIN_SECONDS)
-        for run_id in touched:
-            if run_id not in self._owned:
-                self._own(run_id)
-        self._reports = reports + self._reports
-        self._events = events + self._events
+        with self.database.reading() as tx:
+            for run_id in dropped:
+                found = stored.load_run(tx, run_id)
+                if found is not None:
+                    self._keep(found)
 
     def _after(self, result: TurnResult) -> None:
         for when, run_id in result.wakes:

@@ -66,7 +66,7 @@ def build_resnet(arch: str, num_classes: int) -> nn.Module:
     if arch not in ARCHS:
         raise UnknownArch(arch, ARCHS)
     try:
-        from torchvision import models  # type: ignore[import-untyped] # it has none
+        from torchvision import models
     except ImportError as exc:
         raise MissingExtra("torchvision", "vision", "building a ResNet") from exc
     network: nn.Module = models.get_model(arch, weights=None, num_classes=num_classes)

@@ -153,7 +153,7 @@ def _sigterm_raises() -> Iterator[Callable[[], None]]:
         yield lambda: None
         return
 
-    def handler(number: int, frame: object) -> None:
+    def handler(*_: object) -> None:
         raise _Stopped
 
     def terminate() -> None:

@@ -71,8 +71,8 @@ def inject(
     code, objects = split(parameters)
     if not parameters:
         return notebook
-    from papermill.exceptions import PapermillException  # type: ignore[import-untyped]  # no stubs
-    from papermill.parameterize import (  # type: ignore[import-untyped]  # no stubs
+    from papermill.exceptions import PapermillException
+    from papermill.parameterize import (
         parameterize_notebook,
     )
 

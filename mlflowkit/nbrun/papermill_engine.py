@@ -11,7 +11,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from papermill.engines import Engine  # type: ignore[import-untyped]  # no stubs
+from papermill.engines import Engine
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -91,7 +91,7 @@ def _plan(
 
 
 def _as_papermill(exc: CellFailed, nb: NotebookNode, output_path: str | None) -> Exception:
-    from papermill.exceptions import (  # type: ignore[import-untyped]  # no stubs
+    from papermill.exceptions import (
         PapermillExecutionError,
     )
 
@@ -108,7 +108,7 @@ def _as_papermill(exc: CellFailed, nb: NotebookNode, output_path: str | None) ->
 
 
 def _write(nb: NotebookNode, output_path: str | None) -> None:
-    from papermill.iorw import write_ipynb  # type: ignore[import-untyped]  # no stubs
+    from papermill.iorw import write_ipynb
 
     if output_path:
         write_ipynb(nb, output_path)

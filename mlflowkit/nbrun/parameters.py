@@ -205,8 +205,8 @@ def _comments(code: str) -> dict[int, tuple[str, str]]:
 def _by_papermill(
     notebook: NotebookNode, cell: Any
 ) -> tuple[NotebookParameter, ...] | None:
-    from papermill.exceptions import PapermillException  # type: ignore[import-untyped]  # no stubs
-    from papermill.translators import (  # type: ignore[import-untyped]  # no stubs
+    from papermill.exceptions import PapermillException
+    from papermill.translators import (
         logger,
         papermill_translators,
     )

@@ -50,9 +50,7 @@ class BashOperator(BaseOperator):
         self.append_env = append_env
         self.cwd = cwd
         codes = skip_on_exit_code
-        self.skip_on_exit_code = (
-            (codes,) if isinstance(codes, int) else tuple(codes or ())
-        )
+        self.skip_on_exit_code = (codes,) if isinstance(codes, int) else tuple(codes or ())
         self._child: subprocess.Popen[str] | None = None
 
     def execute(self, context: Mapping[str, Any]) -> object:
@@ -78,9 +76,7 @@ class BashOperator(BaseOperator):
         finally:
             self.on_kill()
         if status in self.skip_on_exit_code:
-            raise TaskSkipped(
-                f"the command of task {self.task_id!r} ended with {status}"
-            )
+            raise TaskSkipped(f"the command of task {self.task_id!r} ended with {status}")
         if status != 0:
             raise CommandFailed(self.task_id, status, "\n".join(last))
         return last[-1] if last else ""

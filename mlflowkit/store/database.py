@@ -7,6 +7,7 @@ loses nothing when a process dies; a power cut may lose the last moments, never 
 from __future__ import annotations
 
 import fcntl
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,8 @@ class Database:
 
     def __init__(self, engine: Engine, path: Path | None) -> None:
         self._engine, self.path = engine, path
+        self._writer: Connection | None = None
+        self._writing = threading.Lock()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -41,17 +44,26 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """One transaction. All of it is saved when the block ends, or nothing."""
-        with self._engine.connect() as tx:
+        """One transaction. All of it is saved when the block ends, or nothing.
+
+        The connection is kept: an engine makes hundreds of transactions a second.
+        """
+        with self._writing:
+            if self._writer is None:
+                self._writer = self._engine.connect()
+            tx = self._writer
             tx.exec_driver_sql("BEGIN IMMEDIATE")
             try:
                 yield tx
+                tx.commit()
             except BaseException:
                 tx.rollback()
                 raise
-            tx.commit()
 
     def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
         self._engine.dispose()
 
 

@@ -86,7 +86,8 @@ def run_view(tx: Transaction, run_id: str, *, engine_alive: bool) -> RunView | N
         run_type=row["run_type"],
         state=row["state"],
         reason=row["reason"],
-        interrupted=not engine_alive and row["state"] not in RUN_ENDED,
+        interrupted=row["state"] not in RUN_ENDED
+        and not (engine_alive and row["engine_id"] == stored.lease_holder(tx)),
         created_at=row["created_at"],
         started_at=row["started_at"],
         ended_at=row["ended_at"],

@@ -25,6 +25,7 @@ from mlflowkit.core.spec import AttemptId, DagSpec, RunId, TaskId
 from mlflowkit.core.states import RUN_ENDED, RunState, TaskState
 from mlflowkit.ports import RunRequest, Surroundings
 from mlflowkit.store import codec
+from mlflowkit.store.prepared import Prepared
 from mlflowkit.store.tables import (
     dags,
     leases,
@@ -71,14 +72,15 @@ _FACTS = (
     "data_interval_end",
     "created_at",
 )
-_SAVE_INSTANCE = _upsert(task_instances)
-_SAVE_NODE = _upsert(nodes)
-_SAVE_LOG = insert(run_log)
-_SAVE_OUTBOX = insert(outbox)
-_SAVE_SEQ = (
-    update(runs).where(runs.c.run_key == bindparam("key")).values(log_seq=bindparam("seq"))
+_SAVE_INSTANCE = Prepared(_upsert(task_instances), task_instances.c.keys())
+_SAVE_NODE = Prepared(_upsert(nodes), nodes.c.keys())
+_SAVE_LOG = Prepared(insert(run_log), run_log.c.keys())
+_SAVE_OUTBOX = Prepared(insert(outbox), outbox.c.keys())
+_SAVE_SEQ = Prepared(
+    update(runs).where(runs.c.run_key == bindparam("key")).values(log_seq=bindparam("seq")),
+    ["key", "seq"],
 )
-_DROP_OUTBOX = delete(outbox).where(outbox.c.id == bindparam("entry"))
+_DROP_OUTBOX = Prepared(delete(outbox).where(outbox.c.id == bindparam("entry")), ["entry"])
 _LEASE = select(leases.c.engine_id).where(leases.c.name == "engine")
 
 
@@ -262,11 +264,9 @@ def change_code(
 def save_outcome(tx: Connection, run_key: int, outcome: Outcome) -> None:
     """The rows that changed, each once, as they are now."""
     if outcome.instances:
-        tx.execute(
-            _SAVE_INSTANCE, [_instance(run_key, i) for i in outcome.instances.values()]
-        )
+        _SAVE_INSTANCE.run(tx, [_instance(run_key, i) for i in outcome.instances.values()])
     if outcome.nodes:
-        tx.execute(_SAVE_NODE, [_node(run_key, n) for n in outcome.nodes.values()])
+        _SAVE_NODE.run(tx, [_node(run_key, n) for n in outcome.nodes.values()])
     if outcome.run is not None:
         row = outcome.run
         tx.execute(
@@ -323,8 +323,8 @@ def append_log(
         }
         for i, (event, at) in enumerate(log, start=1)
     ]
-    tx.execute(_SAVE_LOG, rows)
-    tx.execute(_SAVE_SEQ, {"key": run_key, "seq": seq + len(rows)})
+    _SAVE_LOG.run(tx, rows)
+    _SAVE_SEQ.run(tx, [{"key": run_key, "seq": seq + len(rows)}])
     return seq + len(rows)
 
 
@@ -354,7 +354,7 @@ def put_outbox(
     todo = [d for d in decisions if isinstance(d, Launch | Kill)]
     entries = [OutboxEntry(first_id + i, run_key, d) for i, d in enumerate(todo)]
     if entries:
-        tx.execute(_SAVE_OUTBOX, [_outbox(e) for e in entries])
+        _SAVE_OUTBOX.run(tx, [_outbox(e) for e in entries])
     return entries
 
 
@@ -374,7 +374,7 @@ def _outbox(entry: OutboxEntry) -> dict[str, Any]:
 def drop_outbox(tx: Connection, entry_ids: Sequence[int]) -> None:
     """These were carried out."""
     if entry_ids:
-        tx.execute(_DROP_OUTBOX, [{"entry": i} for i in entry_ids])
+        _DROP_OUTBOX.run(tx, [{"entry": i} for i in entry_ids])
 
 
 def read_outbox(tx: Connection, run_key: int, run_id: RunId) -> list[OutboxEntry]:

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert_into
 from mlflowkit.core.spec import AttemptId
 from mlflowkit.core.values import StoredValue
 from mlflowkit.store import codec
+from mlflowkit.store.prepared import Prepared
 from mlflowkit.store.tables import attempts, runs, xcoms
 
 _COLUMNS = [c for c in xcoms.c if c.name not in ("run_key", "task_id", "attempt")]
@@ -24,7 +25,8 @@ def _save(table: Any) -> Any:
     return statement.on_conflict_do_update(index_elements=keys, set_=changes)
 
 
-_SAVE_XCOM, _SAVE_ATTEMPT = _save(xcoms), _save(attempts)
+_SAVE_XCOM = Prepared(_save(xcoms), xcoms.c.keys())
+_SAVE_ATTEMPT = Prepared(_save(attempts), attempts.c.keys())
 
 
 def xcom_row(
@@ -74,13 +76,11 @@ def attempt_row(
 
 
 def save_xcoms(tx: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    if rows:
-        tx.execute(_SAVE_XCOM, rows)
+    _SAVE_XCOM.run(tx, rows)
 
 
 def save_attempts(tx: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    if rows:
-        tx.execute(_SAVE_ATTEMPT, rows)
+    _SAVE_ATTEMPT.run(tx, rows)
 
 
 def forget_xcoms(tx: Connection, run_key: int, task_id: str, map_index: int) -> None:

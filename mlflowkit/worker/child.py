@@ -70,10 +70,21 @@ class _Interrupts:
             raise KeyboardInterrupt
 
 
-def serve_child(channel: BlockingChannel, out: int, mark: bytes, run: RunAttempt) -> None:
-    """Run what comes, until there is no more. Called right after the fork."""
+def serve_child(
+    channel: BlockingChannel,
+    out: int,
+    mark: bytes,
+    run: RunAttempt,
+    rehearse: Callable[[], None],
+) -> None:
+    """Run what comes, until there is no more. Called right after the fork.
+
+    `rehearse` goes the way of an attempt without a task: a fork pays for each page when
+    it first touches it, and this one has time until its order comes.
+    """
     _own_streams(out)
     _fresh_start()
+    rehearse()
     interrupts = _Interrupts()
     link = ChannelLink(channel)
     while isinstance(message := channel.receive(), Order):

@@ -39,9 +39,14 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
-def children(pid: int | None = None) -> list[int]:
-    """Direct children of a process, of this one by default. Empty when it is gone."""
-    pid = pid or os.getpid()
+def own_children() -> list[int]:
+    """Direct children of this process, which must have a single thread."""
+    with open("/proc/thread-self/children", "rb") as file:
+        return [int(p) for p in file.read().split()]
+
+
+def children(pid: int) -> list[int]:
+    """Direct children of a process. Empty when it is gone."""
     found: list[int] = []
     try:
         for task in Path(f"/proc/{pid}/task").iterdir():
@@ -74,7 +79,7 @@ def kill_all_below(spare: Collection[int] = ()) -> None:
     Works because this process is a subreaper: whoever loses its parent comes here.
     """
     while True:
-        mine = [p for p in children() if p not in spare]
+        mine = [p for p in own_children() if p not in spare]
         if not mine:
             return
         for pid in mine:

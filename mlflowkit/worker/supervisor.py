@@ -102,7 +102,7 @@ class Supervisor:
         self._log: BinaryIO | None = None
         self._kill: Kill | None = None
         self._next_signal: tuple[float, signal.Signals] | None = None
-        self._memory_kills = 0
+        self._memory_kills = processes.out_of_memory_kills()
         self._closing = False
         #: A `Started` that waits a moment: if the attempt ends meanwhile, both go in one piece.
         self._held = b""
@@ -242,11 +242,9 @@ class Supervisor:
                 self._child.pidfd, selectors.EVENT_READ, self._child_died
             )
         self._current, self._kill, self._next_signal = order, None, None
-        self._memory_kills = processes.out_of_memory_kills()
         self._child.send(Order(order))
         self._held += encode(Started(order.attempt, self._child.pid))
         self._held_since = time.monotonic()
-        self._fork_spare()
 
     def _read_child(self) -> bool:
         assert self._child is not None
@@ -281,6 +279,8 @@ class Supervisor:
         self._tell(ended)
         if ended.attempt.map_index < 0:
             self._retire_child()  # nothing more of this task will come
+            if not self._closing:
+                self._fork_spare()
         self._start_next()
 
     def _child_died(self) -> bool:
@@ -290,7 +290,8 @@ class Supervisor:
         if self._child is not child:
             return True  # its last words ended the attempt, and the child with it
         _, status = os.waitpid(child.pid, 0)
-        memory = processes.out_of_memory_kills() > self._memory_kills
+        before, self._memory_kills = self._memory_kills, processes.out_of_memory_kills()
+        memory = self._memory_kills > before
         self._drain(child, to_mark=False)
         self._forget(child)
         processes.kill_all_below(spare=self._spared())

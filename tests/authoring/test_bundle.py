@@ -359,7 +359,7 @@ def test_the_installed_modules_that_tasks_import_are_listed(project: Project) ->
 
 
 def test_a_missing_or_damaged_bundle_says_so(tmp_path: Path) -> None:
-    with pytest.raises(BundleBroken, match="cannot be opened: .*No such file"):
+    with pytest.raises(BundleBroken, match=r"cannot be opened: .*No such file"):
         imports_of(tmp_path / "gone")
     (tmp_path / "bundle.json").write_text("{")
     with pytest.raises(BundleBroken, match="Run the DAG again"):

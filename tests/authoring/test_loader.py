@@ -111,7 +111,8 @@ def test_an_error_shows_the_person_s_frames_only(project: Project) -> None:
     path = project.write("pipe.py", "def f():\n    return 1 / 0\nf()\n")
     with pytest.raises(PipelineBroken) as caught:
         load_dag(str(path))
-    assert caught.value.trace.splitlines()[0::2] == [
+    shown = [line for line in caught.value.trace.splitlines() if "File" in line]
+    assert shown == [
         f'  File "{path}", line 3, in <module>',
         f'  File "{path}", line 2, in f',
     ]
@@ -123,7 +124,7 @@ def test_a_missing_file_or_dag_comes_with_a_suggestion(project: Project) -> None
         load_dag(str(project.folder / "pipes.py"))
     with pytest.raises(PipelineMissing, match="is a folder"):
         load_dag(str(project.folder))
-    with pytest.raises(DagNotInFile, match="has no DAG 'twos'.*Did you mean 'two'"):
+    with pytest.raises(DagNotInFile, match=r"has no DAG 'twos'.*Did you mean 'two'"):
         load_dag(f"{path}:twos")
 
 

@@ -79,6 +79,7 @@ class AnyOrderOfEvents(RuleBasedStateMachine):
         self.alive: dict[AttemptId, bool] = {}  # was it asked to die?
         self.alarms: list[datetime] = []
         self.closed = 0
+        self.due: dict[tuple[TaskId, int], datetime] = {}  # not to be launched before
 
     # ── one event, and what must hold around it ──
 
@@ -103,6 +104,9 @@ class AnyOrderOfEvents(RuleBasedStateMachine):
         launches = [d for d in decisions if isinstance(d, Launch)]
         places = event.places if isinstance(event, PlacesOffered) else 0
         assert len(launches) <= max(places, 0), "more launches than places"
+        for key, row in world.outcome.instances.items():
+            if row.state is TaskState.UP_FOR_RETRY and row.alarm is not None:
+                self.due[key] = row.alarm
         self.seen.add(type(event).__name__)
         self.seen.update(str(row.state) for row in world.outcome.instances.values())
         return decisions
@@ -113,10 +117,11 @@ class AnyOrderOfEvents(RuleBasedStateMachine):
                 self.check_launch(attempt)
                 self.launched.append(attempt)
                 self.alive[attempt] = False
-            case Kill(attempt):
+            case Kill(attempt, why):
                 assert attempt in self.alive, "killed what is not there"
                 assert not self.alive[attempt], "killed twice"
                 self.alive[attempt] = True
+                assert why == "cancelled" or self.has_timed_out(attempt)
             case WakeAt(when):
                 assert when >= self.world.now
                 self.alarms.append(when)
@@ -127,13 +132,21 @@ class AnyOrderOfEvents(RuleBasedStateMachine):
 
     def check_launch(self, attempt: AttemptId) -> None:
         assert attempt not in self.launched, "an attempt was launched twice"
-        where = attempt[:3]
-        assert all(a[:3] != where for a in self.alive), "two attempts at once"
+        where = attempt.task_id, attempt.map_index
+        assert all(a[1:3] != where for a in self.alive), "two attempts at once"
+        assert self.world.now >= self.due.pop(where, self.world.now), "tried too early"
         assert not self.world.rows.run.cancelled, "something started after cancel"
         for up in self.world.spec.tasks[attempt.task_id].upstream:
             states = self.states_of(up)
             assert states, f"{up} has no task instance"
             assert states == {TaskState.SUCCESS}, "its upstream had not succeeded"
+
+    def has_timed_out(self, attempt: AttemptId) -> bool:
+        timeout = self.world.spec.tasks[attempt.task_id].execution_timeout
+        started_at = self.world.rows.instances[attempt[1:3]].started_at
+        assert timeout is not None
+        assert started_at is not None
+        return self.world.now >= started_at + timeout
 
     def states_of(self, task_id: TaskId) -> set[TaskState]:
         """The states of a task's instances, as stored."""
@@ -185,7 +198,12 @@ class AnyOrderOfEvents(RuleBasedStateMachine):
     @precondition(lambda self: self.alive)
     @rule(which=WHICH, retryable=st.booleans())
     def failed(self, which: int, retryable: bool) -> None:
-        self.tell(AttemptFailed(self.pick_alive(which), "boom", retryable))
+        attempt = self.pick_alive(which)
+        killed = self.alive[attempt]
+        self.tell(AttemptFailed(attempt, "boom", retryable))
+        after = self.world.rows.instances[attempt[1:3]]
+        if not retryable and not killed:
+            assert after.state is TaskState.FAILED, "tried again what cannot help"
 
     @precondition(lambda self: self.alive)
     @rule(which=WHICH)
@@ -204,6 +222,16 @@ class AnyOrderOfEvents(RuleBasedStateMachine):
             assert after.failures == before.failures, "a lost attempt spent a try"
             again = TaskState.SCHEDULED if before.lost < LOST_LIMIT else TaskState.FAILED
             assert after.state is again
+
+    @precondition(lambda self: self.alive)
+    @rule(which=WHICH)
+    def lost_over_and_over(self, which: int) -> None:
+        where = self.pick_alive(which)[1:3]
+        for _ in range(LOST_LIMIT + 1):
+            for i, attempt in enumerate(list(self.alive)):
+                if attempt[1:3] == where:
+                    self.lost(i)
+            self.tell(PlacesOffered(30))
 
     @precondition(lambda self: self.launched)
     @rule(
@@ -248,6 +276,7 @@ class AnyOrderOfEvents(RuleBasedStateMachine):
             return
         before = dict(self.world.rows.instances)
         self.closed = 0
+        self.due.clear()
         self.tell(RetryAsked(chosen))
         self.retry_is_what_was_asked(chosen, before)
 
@@ -258,6 +287,9 @@ class AnyOrderOfEvents(RuleBasedStateMachine):
         for task in self.world.spec.in_order():
             if again.intersection(task.upstream):
                 again.add(task.task_id)
+        for task_id, node in self.world.rows.nodes.items():
+            if chosen and task_id not in again:
+                assert node.next_index >= (node.length or 0), "not named, and goes on"
         for (task_id, index), row in before.items():
             after = self.world.rows.instances[task_id, index]
             if task_id in again:

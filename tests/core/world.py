@@ -79,7 +79,9 @@ def _expansion(
     if axes is None:
         return None
     drawn = axes if isinstance(axes, tuple) else (axes,)
-    return Expansion(axes=tuple(_axis(f"x{i}", a) for i, a in enumerate(drawn)), limit=limit)
+    return Expansion(
+        axes=tuple(_axis(f"x{i}", a) for i, a in enumerate(drawn)), limit=limit
+    )
 
 
 def _axis(name: str, drawn: AxisDrawing) -> Axis:

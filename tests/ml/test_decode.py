@@ -112,5 +112,5 @@ def test_a_broken_picture_is_named(damage: bytes | str) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     whole = file_of(Image.fromarray(noise))
     body = whole[: len(whole) // 2] if isinstance(damage, str) else damage
-    with pytest.raises(BrokenImage, match="'cats/7.png' is not a readable image"):
+    with pytest.raises(BrokenImage, match=r"'cats/7.png' is not a readable image"):
         decode_square(body, 8, name="cats/7.png")

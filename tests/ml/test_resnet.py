@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from mlflowkit.ml.model import read_model
 from mlflowkit.ml.preprocess import preprocess
 from mlflowkit.ml.resnet import EpochScore, build_resnet, fine_tune
 from mlflowkit.ml.scores import evaluate
+from mlflowkit.ports import RunningTask, as_running
 
 from .digits import coloured, digits, packed_digits, with_shuffled_labels
 
@@ -187,6 +190,37 @@ def test_the_same_seed_gives_the_same_model_and_spares_the_global_generators(
     assert one != three
 
 
+class Screen:
+    """A running task that keeps what it is told of progress."""
+
+    def __init__(self) -> None:
+        self.told: list[dict[str, object]] = []
+
+    def progress(self, facts: Mapping[str, object]) -> None:
+        self.told.append(dict(facts))
+
+
+def test_whoever_watches_the_task_is_told_of_each_epoch(
+    two: PackedDataset, tmp_path: Path
+) -> None:
+    screen = Screen()
+    with as_running(cast("RunningTask", screen)):
+        tuned = fine_tune(two, out=tmp_path / "model", epochs=2, num_threads=THREADS)
+    ends = [facts for facts in screen.told if "done" not in facts]
+    assert ends == [
+        {
+            "epoch": score.epoch,
+            "epochs": 2,
+            "loss": round(score.loss, 4),
+            "accuracy": round(score.val_accuracy or 0.0, 4),
+            "images_per_s": round(score.images_per_s, 1),
+        }
+        for score in tuned.history
+    ]
+    within = [facts for facts in screen.told if "done" in facts]
+    assert len(within) <= 1 + sum(score.seconds for score in tuned.history) / 0.5
+
+
 def test_it_computes_in_a_smaller_type_if_asked(two: PackedDataset, tmp_path: Path) -> None:
     tuned = fine_tune(
         two, out=tmp_path / "model", epochs=1, mixed_precision=True, num_threads=THREADS
@@ -198,7 +232,7 @@ def test_it_computes_in_a_smaller_type_if_asked(two: PackedDataset, tmp_path: Pa
 def test_a_loss_that_is_no_number_is_a_clear_error(
     two: PackedDataset, tmp_path: Path
 ) -> None:
-    with pytest.raises(TrainingDiverged, match="in epoch 1, .*1e.30.*Use a smaller lr"):
+    with pytest.raises(TrainingDiverged, match=r"in epoch 1, .*1e.30.*Use a smaller lr"):
         fine_tune(two, out=tmp_path / "model", epochs=1, lr=1e30, num_threads=THREADS)
     assert not (tmp_path / "model").exists()
 

@@ -93,8 +93,8 @@ def test_a_class_with_one_image_is_an_error_that_names_it() -> None:
         split_images(images, content, val_fraction=0.1, test_fraction=0.2, seed=0)
     assert (caught.value.label, caught.value.images, caught.value.needed) == ("b", 1, 2)
     assert str(caught.value) == (
-        "class 'b' has 1 different image, but at least 2 are needed to have some for training "
-        "and others for testing. Add images to the folder 'b', or leave the folder out."
+        "class 'b' has 1 different image, but at least 2 are needed to have some for "
+        "training and others for testing. Add images to the folder 'b', or leave the folder out."
     )
 
 
@@ -108,7 +108,7 @@ def test_a_class_of_copies_of_one_image_is_as_good_as_one_image() -> None:
 def test_one_class_alone_is_an_error() -> None:
     images = [ImageRef(f"{n}.png", "digits", 1, str(n)) for n in range(5)]
     content = {image.key: image.key for image in images}
-    with pytest.raises(OneClassOnly, match="at least two classes.*digits.*too deep"):
+    with pytest.raises(OneClassOnly, match=r"at least two classes.*digits.*too deep"):
         split_images(images, content, val_fraction=0.1, test_fraction=0.2, seed=0)
 
 

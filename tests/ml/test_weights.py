@@ -58,7 +58,7 @@ def test_each_architecture_is_built_for_any_number_of_classes(arch: str) -> None
 
 def test_an_unknown_architecture_is_an_error_with_a_suggestion() -> None:
     with pytest.raises(
-        UnknownArch, match="'resnet19'.*resnet18, .*Did you mean 'resnet18'"
+        UnknownArch, match=r"'resnet19'.*resnet18, .*Did you mean 'resnet18'"
     ):
         build_resnet("resnet19", 2)
 
@@ -118,7 +118,7 @@ def test_the_head_of_a_saved_model_is_taken_for_the_same_classes_only(
     report = load_weights(network, folder, arch="resnet18", classes=tuple(classes))
     assert report.left_out == (() if head_is_taken else ("fc.bias", "fc.weight"))
     assert same(theirs, network.state_dict(), but="nothing" if head_is_taken else "fc.")
-    with pytest.raises(WeightsDoNotFit, match="resnet34.*use arch='resnet18'"):
+    with pytest.raises(WeightsDoNotFit, match=r"resnet34.*use arch='resnet18'"):
         load_weights(build_resnet("resnet34", 3), folder, arch="resnet34")
 
 
@@ -205,7 +205,9 @@ def test_a_pickle_with_code_is_refused_and_not_run(
     dump: Callable[[object, Path], object], tmp_path: Path
 ) -> None:
     dump({"fc.weight": Trap(tmp_path / "sprung")}, tmp_path / "w.pth")
-    with pytest.raises(UnsafeWeights, match="It was not opened. Save the state dict alone"):
+    with pytest.raises(
+        UnsafeWeights, match=r"It was not opened. Save the state dict alone"
+    ):
         load_weights(fresh(2), tmp_path / "w.pth", arch="resnet18")
     assert not (tmp_path / "sprung").exists()
 
@@ -215,7 +217,7 @@ def test_a_file_that_is_not_there_or_of_no_known_kind_is_named(
     name: str, tmp_path: Path
 ) -> None:
     (tmp_path / "model.onnx").write_bytes(b"onnx")
-    with pytest.raises(WeightsNotFound, match=f"no weights at .*{name}.*or None to start"):
+    with pytest.raises(WeightsNotFound, match=rf"no weights at .*{name}.*or None to start"):
         load_weights(fresh(2), tmp_path / name, arch="resnet18")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
-import pandas as pd  # type: ignore[import-untyped]  # no stubs
+import pandas as pd
 import pytest
 
 from tests.nbrun.conftest import Ran, code, execute, save, text

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import numpy as np
-import pandas as pd  # type: ignore[import-untyped]  # no stubs
+import pandas as pd
 import pytest
 
 from mlflowkit.errors import (
@@ -50,7 +50,7 @@ def test_names_types_defaults_and_help_are_read_without_running_the_cell(
 
 
 def test_we_read_at_least_what_papermill_reads(tmp_path: Path) -> None:
-    from papermill.inspection import (  # type: ignore[import-untyped]  # no stubs
+    from papermill.inspection import (
         inspect_notebook,
     )
 
@@ -146,7 +146,7 @@ def test_a_value_of_another_type_is_named(
 
 
 def test_an_unknown_name_is_refused_with_the_nearest_one(notebook: Path) -> None:
-    with pytest.raises(UnknownParameter, match="no parameter 'mdoe'.*Did you mean 'mode'"):
+    with pytest.raises(UnknownParameter, match=r"no parameter 'mdoe'.*Did you mean 'mode'"):
         check(notebook, {"mdoe": "fast"})
 
 
@@ -217,7 +217,7 @@ def test_broken_files_are_named_with_the_line(tmp_path: Path) -> None:
 def test_a_python_file_is_not_a_notebook(tmp_path: Path) -> None:
     script = tmp_path / "train.py"
     script.write_text("import os\n")
-    with pytest.raises(NotebookInvalid, match="not JSON.*Give the path of an .ipynb file"):
+    with pytest.raises(NotebookInvalid, match=r"not JSON.*Give the path of an .ipynb file"):
         check(script, {})
 
 

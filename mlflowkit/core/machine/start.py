@@ -31,9 +31,7 @@ def make_rows(step: Step) -> None:
 
 
 def offer(step: Step, places: int) -> None:
-    """Hand over up to `places` task instances, first come first served."""
-    if step.run.row.cancelled:
-        return
+    """Hand over up to `places` task instances. After a cancel nothing is ready."""
     for instance in _take(step, places):
         instance.attempt += 1
         instance.queued_at, instance.started_at, instance.ended_at = (

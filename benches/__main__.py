@@ -1,0 +1,25 @@
+"""`python -m benches [name …]`: run the benches, and print what they found."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+NAMES = ("front_door", "runs", "load_images", "fine_tune")
+
+
+def main(names: list[str]) -> None:
+    unknown = set(names) - set(NAMES)
+    if unknown:
+        sys.exit(
+            f"no such bench: {', '.join(sorted(unknown))} (there are: {', '.join(NAMES)})"
+        )
+    for name in names or NAMES:
+        print(f"\n{name}", flush=True)
+        for label, value in importlib.import_module(f"benches.{name}").run().items():
+            shown = f"{value:,.3f}" if isinstance(value, float) else str(value)
+            print(f"  {label:48} {shown}", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

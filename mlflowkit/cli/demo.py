@@ -1,0 +1,4 @@
+"""`mlflowkit demo`."""
+from __future__ import annotations
+def demo() -> None:
+    """x"""

@@ -1,0 +1,39 @@
+"""The code of a run's DAG as its pipeline file is now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mlflowkit.run_request import retry_code
+from mlflowkit.authoring.loader import load_dags
+from mlflowkit.cli.console import say
+from mlflowkit.run_handle import RunHandle, database
+from mlflowkit.store.runs import spec_of
+
+
+def newer_code(handle: RunHandle, *, quiet: bool = False) -> dict[str, Any] | None:
+    """What a retry goes on with; None keeps the run's own, where its file is gone or no file.
+
+    Raises:
+        ShapeChanged: the DAG has other tasks or arrows now.
+        GraphError: the file is broken.
+    """
+    with database(handle.home).reading() as tx:
+        spec = spec_of(tx, handle.run_id)
+    if spec is None:
+        return None
+    origin = Path(spec.origin)
+    if origin.suffix != ".py" or not origin.is_file():
+        where = spec.origin or "a place that is not known"
+        say(
+            f"the DAG came from {where}, which is no pipeline file here: going on with the "
+            "code that the run had",
+            stderr=quiet,
+        )
+        return None
+    dag = load_dags(origin, spec.dag_id)[0]
+    code, changed = retry_code(dag, spec, handle.home)
+    if changed:
+        say(f"changed since the run was started: {', '.join(changed)}", stderr=quiet)
+    return code

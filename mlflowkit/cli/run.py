@@ -1,0 +1,120 @@
+"""`mlflowkit run` and `mlflowkit test`: one run of a DAG, now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from mlflowkit.cli.params import PARAM, texts_of
+
+if TYPE_CHECKING:
+    from mlflowkit.authoring.dag import DAG
+
+PIPELINE = typer.Argument(
+    ..., metavar="FILE[:DAG]", help="A pipeline file, and which of its DAGs."
+)
+JSON = typer.Option(False, "--json", help="Print one JSON object at the end.")
+LOGS = typer.Option(False, "--logs", help="Show what the tasks print, too.")
+
+
+def run(
+    pipeline: str = PIPELINE,
+    param: list[str] | None = PARAM,
+    retries: int | None = typer.Option(
+        None, min=0, help="Tries after the first one, for all tasks."
+    ),
+    retry_delay: float | None = typer.Option(
+        None, min=0, help="Seconds before a retry, for all tasks."
+    ),
+    json: bool = JSON,
+    logs: bool = LOGS,
+    wait: bool = typer.Option(
+        True,
+        "--wait/--no-wait",
+        help="Without: hand the run to an engine in the background, and return at once.",
+    ),
+) -> None:
+    """Run a DAG once, now, and show how it goes.
+
+    The engine that is alive in the home does it; if none is, this process is the engine.
+    Ctrl-C stops the run. Exit status: 0 success, 1 failed, 2 wrong use, 130 stopped by Ctrl-C.
+    """
+    from mlflowkit.run_request import make_request
+    from mlflowkit.cli.finish import do_and_tell
+    from mlflowkit.cli.jobs import Submit
+    from mlflowkit.cli.places import the_home
+
+    folder = the_home()
+    dag, params = load(pipeline, param)
+    dag.check(params)
+    options = {"retries": retries, "retry_delay": retry_delay}
+    job = Submit(make_request(dag, params, options, folder))
+    if not wait:
+        _hand_over(job, folder, json)
+        return
+    raise typer.Exit(do_and_tell(job, folder, json=json, logs=logs))
+
+
+def load(pipeline: str, param: list[str] | None) -> tuple[DAG, dict[str, Any]]:
+    """A DAG of a file, and its parameters from the command line."""
+    from mlflowkit.authoring.loader import load_dag
+    from mlflowkit.authoring.params import params_from_text
+
+    texts = texts_of(param)
+    dag = load_dag(pipeline)
+    return dag, params_from_text(dag.spec(), texts)
+
+
+def _hand_over(job: Any, folder: Any, json: bool) -> None:
+    from mlflowkit.cli.closing import as_json
+    from mlflowkit.cli.console import print_json, say
+    from mlflowkit.engine.client import ensure_engine
+    from mlflowkit.run_handle import RunHandle
+
+    client = ensure_engine(folder)
+    run_id = job.send(client)[0]
+    client.close()
+    if json:
+        print_json(as_json(RunHandle(run_id, folder).view()))
+    else:
+        say(f"{run_id} was started; `mlflowkit runs show {run_id}` says how it goes")
+
+
+def test(
+    pipeline: str = PIPELINE, param: list[str] | None = PARAM, json: bool = JSON
+) -> None:
+    """Run a DAG in this process, without a store: prints and breakpoints are yours."""
+    import sys
+    import traceback
+    from contextlib import nullcontext, redirect_stdout
+
+    from mlflowkit.authoring.loader import persons_frames
+    from mlflowkit.cli.console import print_json, say
+    from mlflowkit.errors import RunFailed, UserError
+
+    dag, params = load(pipeline, param)
+    state, states = "success", dict[str, str]()
+    with redirect_stdout(sys.stderr) if json else nullcontext():
+        try:
+            states = dag.test(params).states()
+        except RunFailed as exc:
+            state, cause = "failed", exc.__cause__
+            if cause is not None and not isinstance(cause, UserError):
+                frames = persons_frames(cause.__traceback__)
+                say("".join(traceback.format_list(frames)).rstrip(), stderr=True)
+            said = f"{type(cause).__name__}: {cause}" if cause else exc.why
+            say(f"task {exc.task_id} failed: {said}", stderr=True)
+    if json:
+        tasks = {_indexed(name): s for name, s in states.items()}
+        run_id = f"{dag.dag_id}/test"
+        print_json({"dag_id": dag.dag_id, "run_id": run_id, "state": state, "tasks": tasks})
+    else:
+        for name, one in states.items():
+            say(f"{name}: {one}")
+        say(f"{dag.dag_id}: {state}")
+    raise typer.Exit(0 if state == "success" else 1)
+
+
+def _indexed(name: str) -> str:
+    return name if name.endswith("]") else f"{name}[-1]"

@@ -1,0 +1,71 @@
+"""A `RunView` as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from mlflowkit.cli.words import STYLES, counts_text, instance_name, took, waiting_text
+from mlflowkit.core.states import ENDED, TaskState
+from mlflowkit.core.view import RunView, TaskView
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+#: Instances of a mapped task that get a line of their own while they run.
+MAX_LINES = 4
+
+
+def run_table(
+    view: RunView, progress: Mapping[tuple[str, int], str], now: datetime
+) -> Table:
+    """The tasks of a run: state, how long, and what they are at.
+
+    Args:
+        progress: A line for each running instance, by task id and map index.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    title = f"{view.run_id}  {view.state}  {took(view.started_at, view.ended_at, now)}"
+    table = Table(
+        title=title.rstrip(), title_justify="left", box=None, pad_edge=False, expand=False
+    )
+    for name in ("Task", "State", "Time"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("", overflow="ellipsis", no_wrap=True)
+    for task in view.tasks:
+        state = Text(str(task.state), style=STYLES.get(task.state, ""))
+        name = task.task_id + (f" ×{sum(task.counts.values())}" if task.mapped else "")
+        detail = Text(_detail(task, progress), style="dim")
+        table.add_row(name, state, _time(task, now), detail)
+        for index, line in _instance_lines(task, progress):
+            table.add_row(
+                f"  {instance_name(task.task_id, index)}", "", "", Text(line, style="dim")
+            )
+    return table
+
+
+def _time(task: TaskView, now: datetime) -> str:
+    still = now if task.state not in ENDED else None
+    return took(task.started_at, task.ended_at, still) if task.started_at else ""
+
+
+def _detail(task: TaskView, progress: Mapping[tuple[str, int], str]) -> str:
+    if task.mapped:
+        return counts_text(task)
+    if task.state is TaskState.RUNNING:
+        return progress.get((task.task_id, -1), "")
+    if task.state is TaskState.UP_FOR_RETRY and task.instances:
+        return waiting_text(task.instances[0])
+    return task.reason if task.state is not TaskState.SUCCESS else ""
+
+
+def _instance_lines(
+    task: TaskView, progress: Mapping[tuple[str, int], str]
+) -> list[tuple[int, str]]:
+    if not task.mapped:
+        return []
+    lines = [(i, line) for (name, i), line in progress.items() if name == task.task_id]
+    return [(i, line) for i, line in lines if line][:MAX_LINES]

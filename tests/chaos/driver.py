@@ -1,0 +1,62 @@
+"""A foreground engine in a process of its own, for tests to kill.
+
+    python -m tests.chaos.driver run|resume
+
+`run` starts one run of the chaos DAG, `resume` goes on with all that were interrupted;
+both end when every run has. With CHAOS_PLANT=early the engine has a planted bug: it
+carries decisions out before they are committed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Any
+
+from mlflowkit.app import Commands, foreground_engine, make_request
+from mlflowkit.engine.process import EngineProcess
+from mlflowkit.engine.turn import Turns
+from mlflowkit.settings import home
+from tests.chaos.pipeline import make
+
+PLANTED_SECONDS = 0.6
+
+
+def plant_early_launch() -> None:
+    """What the design forbids: launches leave before the transaction is committed."""
+    engines: list[EngineProcess] = []
+    start, save = EngineProcess.__init__, Turns._save
+
+    def init(self: EngineProcess, *args: Any, **kwargs: Any) -> None:
+        engines.append(self)
+        start(self, *args, **kwargs)
+
+    def early(self: Turns, *args: Any) -> Any:
+        entries = save(self, *args)
+        engine = engines[-1]
+        engine._carry_out(entries)
+        until = time.monotonic() + PLANTED_SECONDS
+        while entries and time.monotonic() < until:
+            engine.loop.run_once(0.02)
+        return entries
+
+    EngineProcess.__init__ = init  # type: ignore[method-assign]
+    Turns._save = early  # type: ignore[method-assign]
+
+
+def main(what: str) -> int:
+    if os.environ.get("CHAOS_PLANT") == "early":
+        plant_early_launch()
+    with foreground_engine(home()) as engine:
+        if what == "run":
+            engine.submit(make_request(make(), {}, {}, home()))
+        else:
+            assert Commands(engine)._resume() is not None
+        print("ready", flush=True)
+        engine.serve(lambda: not engine.busy)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
