@@ -48,10 +48,7 @@ def make_request(
     Raises:
         UserError: something does not fit. Nothing has run.
     """
-    bundle = make_bundle(dag, folder)
-    spec = apply_options(bundle.spec, options)
-    limit = settings().max_map_length
-    spec = replace(spec, tasks={n: _limited(t, limit) for n, t in spec.tasks.items()})
+    bundle, spec = _packed(dag, options, folder)
     given = validate_params(spec, params)
     return RunRequest(
         dag_id=dag.dag_id,
@@ -62,6 +59,17 @@ def make_request(
         logical_date=options.get("logical_date"),
         notes=bundle.notes,
     )
+
+
+def _packed(
+    dag: DAG, options: Mapping[str, Any], folder: Path
+) -> tuple[Bundle, DagSpec]:
+    """A DAG's code, stored as it is now, and its spec with the options of a run."""
+    bundle = make_bundle(dag, folder)
+    spec = apply_options(bundle.spec, options)
+    limit = settings().max_map_length
+    tasks = {n: _limited(t, limit) for n, t in spec.tasks.items()}
+    return bundle, replace(spec, tasks=tasks)
 
 
 def _limited(task: TaskSpec, limit: int) -> TaskSpec:
@@ -76,8 +84,7 @@ def retry_code(dag: DAG, spec: DagSpec, folder: Path) -> tuple[dict[str, Any], l
     Raises:
         ShapeChanged: it has other tasks or arrows than the run.
     """
-    request = make_request(dag, _params_of_nobody(dag), {}, folder)
-    newer = msgspec.json.decode(request.spec_json, type=DagSpec)
+    bundle, newer = _packed(dag, {}, folder)
     shape = {t: (set(s.upstream), s.expansion is None) for t, s in spec.tasks.items()}
     if shape != {t: (set(s.upstream), s.expansion is None) for t, s in newer.tasks.items()}:
         raise ShapeChanged(dag.dag_id)
@@ -85,12 +92,8 @@ def retry_code(dag: DAG, spec: DagSpec, folder: Path) -> tuple[dict[str, Any], l
         str(t) for t, s in newer.tasks.items() if s.fingerprint != spec.tasks[t].fingerprint
     ]
     code = {
-        "bundle": request.bundle,
-        "spec_json": msgspec.to_builtins(request.spec_json),
-        "surroundings": msgspec.to_builtins(request.surroundings),
+        "bundle": str(bundle.folder),
+        "spec_json": msgspec.to_builtins(spec_json(newer)),
+        "surroundings": msgspec.to_builtins(surroundings()),
     }
     return code, changed
-
-
-def _params_of_nobody(dag: DAG) -> dict[str, object]:
-    return {p.name: None for p in dag.param_specs if p.required}

@@ -57,6 +57,8 @@ def load_dags(path: str | Path, dag_id: str | None = None) -> list[DAG]:
         for function in uncalled(list(vars(module).values())):
             if function.function.__module__ == module.__name__:
                 _guarded(file, function)
+    for dag in made:
+        dag.origin = str(file)
     found = {dag.dag_id: dag for dag in made}
     if len(found) < len(made):
         ids = [dag.dag_id for dag in made]

@@ -81,8 +81,6 @@ class TaskInstance:
         #: 1 for the first try; attempts that were lost do not count.
         self.try_number = order.try_number
         self.max_tries = order.max_tries
-        #: Where people look for what the task makes, without a suffix: `runs/train/3/fit`.
-        self.output_base = order.output_base
         self.log = logging.getLogger(f"mlflowkit.task.{self.task_id}")
 
     @property
