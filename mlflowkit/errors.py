@@ -1291,6 +1291,18 @@ class LocalModelInCluster(DeployError):
         )
 
 
+class DemoOnLoopback(DeployError):
+    """The demo was asked to deploy to a cluster from its own S3 server."""
+
+    code = "demo_on_loopback"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the demo's own S3 server listens on this machine only, so a cluster cannot read "
+            "the model from it. Give --s3-uri (and --connection) of a bucket that it can reach."
+        )
+
+
 class NoTestImage(DeployError):
     """The image that a new server is to be tested with cannot be read."""
 

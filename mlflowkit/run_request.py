@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from mlflowkit.authoring.bundle import make_bundle, spec_json
+from mlflowkit.authoring.bundle import Bundle, make_bundle, spec_json
 from mlflowkit.authoring.dag import DAG
 from mlflowkit.authoring.params import validate_params
 from mlflowkit.core.spec import DagSpec, TaskSpec

@@ -10,6 +10,7 @@ from __future__ import annotations
 import builtins
 import hashlib
 import linecache
+import marshal
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import PurePath
@@ -39,6 +40,8 @@ from mlflowkit.errors import CannotTravel, CapturedTooLarge
 CAPTURE_LIMIT_BYTES = 10_000_000
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
 _FLAT = frozenset(_PLAIN)
+#: The version of marshal whose bytes do not depend on which objects are the same one.
+_NO_REFERENCES = 2
 
 
 class Survey:
@@ -120,7 +123,7 @@ class Survey:
         items = cast("list[object]", value)
         tag = type(value).__name__
         if len(items) > 64 and set(map(type, items)) <= _FLAT:
-            self._feed(tag, b"\0".join(map(_tagged, items)))
+            self._feed(tag, marshal.dumps(items, _NO_REFERENCES))
         else:
             self._several(tag, items)
 
@@ -277,10 +280,6 @@ class Survey:
         for part in parts:
             text += part if part.startswith("[") or not text else f", {part}"
         return text or "a value"
-
-
-def _tagged(value: object) -> bytes:
-    return type(value).__name__.encode() + b":" + _bytes_of(value)
 
 
 def _bytes_of(value: object) -> bytes:

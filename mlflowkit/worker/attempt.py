@@ -175,23 +175,35 @@ class Attempt:
                     self.push(RETURN_VALUE, result)
         except TaskSkipped as exc:
             return Ended(attempt, "skipped", why=str(exc) or "it skipped itself")
-        except KeyboardInterrupt:
-            return Ended(attempt, "failed", why="interrupted", error=story())
-        except SystemExit as exc:
-            return Ended(
-                attempt,
-                "failed",
-                why=f"it called sys.exit({exc.code!r})",
-                error=story(),
-            )
-        except UserError as exc:
-            why = f"{type(exc).__name__}: {exc}"
-            return Ended(attempt, "failed", why=why, error=story(), retryable=False)
         except BaseException as exc:  # noqa: BLE001 - user code may raise anything
-            retryable = bool(getattr(exc, "retryable", True))
-            why = one_line(exc)
-            return Ended(attempt, "failed", why=why, error=story(), retryable=retryable)
+            self.exception = exc
+            return self._failed(exc)
         return Ended(attempt, "succeeded", values=list(self._pushed.items()))
+
+    def _failed(self, exc: BaseException) -> Ended:
+        why, retryable = one_line(exc), bool(getattr(exc, "retryable", True))
+        if isinstance(exc, KeyboardInterrupt):
+            why = "interrupted"
+        elif isinstance(exc, SystemExit):
+            why = f"it called sys.exit({exc.code!r})"
+        elif isinstance(exc, UserError):
+            why, retryable = f"{type(exc).__name__}: {exc}", False
+        stored = self._exception_as_value(exc)
+        return Ended(
+            self.order.attempt,
+            "failed",
+            why=why,
+            error=story(),
+            retryable=retryable,
+            facts={"exception": stored} if stored is not None else {},
+        )
+
+    def _exception_as_value(self, exc: BaseException) -> StoredValue | None:
+        """The exception itself, for the person who waits; None if it cannot travel."""
+        try:
+            return self._values.dump(exc, expandable=False, where="a task's exception")
+        except Exception:  # noqa: BLE001 - an exception may hold anything; its text is kept
+            return None
 
 
 class _Services:

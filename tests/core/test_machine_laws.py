@@ -59,7 +59,7 @@ def dags(draw: st.DrawFn) -> DagSpec:
             axis = st.sampled_from([*ups, *ups, 1, 2, 3, 3]) if ups else st.integers(0, 3)
             mapped[name] = tuple(draw(st.lists(axis, min_size=1, max_size=2)))
     policy = RetryPolicy(
-        retries=draw(st.integers(0, 2)),
+        retries=draw(st.sampled_from([2, 1, 0])),
         retry_delay=timedelta(seconds=draw(st.sampled_from([0, 10]))),
         exponential_backoff=draw(st.sampled_from([1.0, 2.0])),
         max_retry_delay=draw(st.none() | st.just(timedelta(seconds=15))),
@@ -189,9 +189,11 @@ class AnyOrderOfEvents(RuleBasedStateMachine):
             self.illegal(RetryAsked())
 
     @precondition(lambda self: self.alive)
-    @rule(which=WHICH)
-    def started(self, which: int) -> None:
-        self.tell(AttemptStarted(self.pick_alive(which)))
+    @rule(which=st.none() | WHICH)
+    def started(self, which: int | None) -> None:
+        chosen = list(self.alive) if which is None else [self.pick_alive(which)]
+        for attempt in chosen:
+            self.tell(AttemptStarted(attempt))
 
     @precondition(lambda self: self.alive)
     @rule(which=WHICH, length=LENGTH)
@@ -205,7 +207,7 @@ class AnyOrderOfEvents(RuleBasedStateMachine):
             self.tell(_success(attempt, length))
 
     @precondition(lambda self: self.alive)
-    @rule(which=WHICH, retryable=st.booleans())
+    @rule(which=WHICH, retryable=st.sampled_from([True, True, False]))
     def failed(self, which: int, retryable: bool) -> None:
         attempt = self.pick_alive(which)
         killed = self.alive[attempt]
@@ -244,25 +246,25 @@ class AnyOrderOfEvents(RuleBasedStateMachine):
 
     @precondition(lambda self: self.launched)
     @rule(
-        which=WHICH, kind=st.sampled_from([AttemptStarted, *ENDS]), later=st.integers(-1, 1)
+        which=WHICH,
+        kind=st.sampled_from([AttemptStarted, *ENDS]),
+        later=st.sampled_from([0, 0, -1, 1]),
+        run_id=st.sampled_from([RUN, RUN, RunId("p/2")]),
     )
-    def any_mail(self, which: int, kind: Any, later: int) -> None:
-        """From any attempt that ever was, or will be."""
+    def any_mail(self, which: int, kind: Any, later: int, run_id: RunId) -> None:
+        """From any attempt that ever was, or will be, here or in another run."""
         attempt = self.pick(which)
-        attempt = attempt._replace(number=attempt.number + later)
+        attempt = attempt._replace(number=attempt.number + later, run_id=run_id)
         more = ["late mail"] if kind in (AttemptFailed, AttemptLost) else []
         self.tell(kind(attempt, *more))
 
-    @precondition(lambda self: self.alive)
-    @rule(which=WHICH)
-    def mail_of_another_run(self, which: int) -> None:
-        attempt = self.pick_alive(which)._replace(run_id=RunId("p/2"))
-        self.tell(AttemptSucceeded(attempt))
-
     @precondition(lambda self: self.alarms)
-    @rule(seconds=st.sampled_from([10, 30, 5, 0, 100]))
-    def time(self, seconds: int) -> None:
-        self.world.now += timedelta(seconds=seconds)
+    @rule(seconds=st.sampled_from([None, 10, 30, 5, 0]))
+    def time(self, seconds: int | None) -> None:
+        """So many seconds, or up to the last alarm that was asked for."""
+        late = max(*self.alarms, self.world.now)
+        here = self.world.now
+        self.world.now = late if seconds is None else here + timedelta(seconds=seconds)
         self.tell(TimePassed())
 
     @precondition(lambda self: self.world.rows.run.state not in RUN_ENDED)

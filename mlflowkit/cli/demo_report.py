@@ -1,0 +1,128 @@
+"""What the demo shows at the end: accuracy, model, notebooks, and a request that was answered."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlflowkit.cli.closing import as_json
+from mlflowkit.cli.words import duration
+from mlflowkit.core.view import RunView
+from mlflowkit.errors import PredictionFailed
+from mlflowkit.run_handle import RunHandle
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+REQUEST_SECONDS = 30
+
+
+@dataclass
+class Report:
+    """What came of a demo."""
+
+    view: RunView
+    seconds: float
+    images: int = 0
+    downloaded: int = 0
+    accuracy: float | None = None
+    model: str = ""
+    url: str = ""
+    server_log: str = ""
+    notebooks: list[str] = field(default_factory=list[str])
+    curl: str = ""
+    answer: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it as JSON; begins as the object of `mlflowkit run --json`."""
+        own = {k: v for k, v in vars(self).items() if k not in ("view", "server_log")}
+        return {**as_json(self.view), **own}
+
+
+def make_report(handle: RunHandle, view: RunView, seconds: float) -> Report:
+    """The results of a run of the tutorial pipeline, from its XComs."""
+    manifest = handle["read_images"].result()
+    metrics = handle["fine_tune"].result("metrics")
+    deployment = handle["deploy_model"].result()
+    return Report(
+        view=view,
+        seconds=round(seconds, 1),
+        images=len(manifest.images),
+        downloaded=manifest.downloaded,
+        accuracy=metrics.get("test_accuracy"),
+        model=handle["upload_model"].result(),
+        url=deployment.url,
+        server_log=deployment.log or "",
+        notebooks=[
+            str(handle[task].notebook().path) for task in ("preprocess", "fine_tune")
+        ],
+    )
+
+
+def predict(report: Report, picture: Path) -> None:
+    """Ask the model about a picture, with the very line that is shown.
+
+    Raises:
+        PredictionFailed: it did not answer.
+    """
+    command = ["curl", "-sS", "--data-binary", f"@{picture}", f"{report.url}/predict"]
+    report.curl = shlex.join(command)
+    said = _by_curl(command) if shutil.which("curl") else _by_httpx(report.url, picture)
+    try:
+        report.answer = json.loads(said)
+        _ = report.answer["class"], report.answer["probability"]
+    except (ValueError, KeyError, TypeError) as exc:
+        raise PredictionFailed("demo", said[:500], report.server_log, "") from exc
+
+
+def _by_curl(command: list[str]) -> str:
+    asked = subprocess.run(
+        [*command, "--noproxy", "*", "--max-time", str(REQUEST_SECONDS)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return asked.stdout or asked.stderr
+
+
+def _by_httpx(url: str, picture: Path) -> str:
+    import httpx
+
+    try:
+        asked = httpx.post(
+            f"{url}/predict",
+            content=picture.read_bytes(),
+            timeout=REQUEST_SECONDS,
+            trust_env=False,
+        )
+    except httpx.HTTPError as exc:
+        return f"{type(exc).__name__}: {exc}"
+    return asked.text
+
+
+def tell_report(report: Report, console: Console) -> None:
+    """Show it."""
+    accuracy = f"{report.accuracy:.1%}" if report.accuracy is not None else "not measured"
+    lines = [
+        "",
+        f"images         {report.images:,}, {report.downloaded:,} of them downloaded now",
+        f"test accuracy  {accuracy}",
+        f"model          {report.model}",
+        *(f"notebook       {path}" for path in report.notebooks),
+        f"served at      {report.url}",
+    ]
+    if report.answer:
+        probability = report.answer["probability"]
+        lines += [
+            "",
+            f"$ {report.curl}",
+            f"  → class {report.answer['class']!r}, probability {probability:.2f}",
+        ]
+    lines += ["", f"all in {duration(report.seconds)}"]
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)

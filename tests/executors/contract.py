@@ -1,0 +1,546 @@
+"""What every executor promises (`ports.Executor`): subclass it, and say how to make one.
+
+Tasks are written inside the tests, travel in real bundles and run in real processes.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from mlflowkit import DAG, task
+from mlflowkit.artifacts import serializers
+from mlflowkit.artifacts.files import FileArtifacts
+from mlflowkit.authoring.bundle import make_bundle
+from mlflowkit.core.events import (
+    AttemptFailed,
+    AttemptLost,
+    AttemptStarted,
+    AttemptSucceeded,
+)
+from mlflowkit.core.spec import AttemptId, RunId, TaskId
+from mlflowkit.engine.loop import SelectLoop
+from mlflowkit.errors import UnknownXCom
+from mlflowkit.ports import Executor, LaunchOrder, Report
+from mlflowkit.surroundings import surroundings
+from tests.homes import alive, below_engine
+
+PARALLELISM = 2
+GRACE_SECONDS = 0.3
+
+
+class Mailbox:
+    """`ports.Engine` that keeps what it is told, and knows no XComs."""
+
+    def __init__(self) -> None:
+        self.mail: list[Report] = []
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+
+    def report(self, report: Report) -> None:
+        self.mail.append(report)
+
+    def ask(self, attempt: AttemptId, what: str, arguments: Mapping[str, Any]) -> Any:
+        self.asked.append((what, dict(arguments)))
+        if what == "xcom":
+            raise UnknownXCom(attempt.task_id, arguments["task_id"], "x", [])
+        return None
+
+    def end_of(self, attempt: AttemptId) -> Report | None:
+        for report in self.mail:
+            if report.event.attempt == attempt and not isinstance(
+                report.event, AttemptStarted
+            ):
+                return report
+        return None
+
+
+class MakeExecutor(Protocol):
+    def __call__(
+        self, loop: SelectLoop, mailbox: Mailbox, folder: Path, engine_id: str
+    ) -> Executor: ...
+
+
+class Place:
+    """An executor at work: orders go in, reports come out."""
+
+    def __init__(self, make: MakeExecutor, folder: Path) -> None:
+        self.folder, self.loop, self.mailbox = folder, SelectLoop(), Mailbox()
+        self.engine_id = f"test-{os.getpid()}-{folder.name}"
+        self.bundle = ""
+        (folder / "engine").mkdir()
+        self.executor = make(
+            self.loop, self.mailbox, folder / "engine", self.engine_id
+        )
+
+    def tasks(self, *functions: Callable[[], object]) -> None:
+        """From now on, orders are for these functions, as tasks of their names."""
+        with DAG("d") as dag:
+            for function in functions:
+                task(function)()
+        self.bundle = str(make_bundle(dag, self.folder).folder)
+
+    def order(
+        self, task_id: str, *, map_index: int = -1, number: int = 1, **changes: Any
+    ) -> LaunchOrder:
+        attempt = AttemptId(RunId("d/1"), TaskId(task_id), map_index, number)
+        name = str(self.folder / f"{task_id}.{map_index}.{number}")
+        made = LaunchOrder(
+            attempt=attempt,
+            try_number=1,
+            max_tries=1,
+            bundle=self.bundle,
+            surroundings=surroundings(),
+            params_json=b"{}",
+            facts_json=b"{}",
+            log=f"{name}.log",
+            journal=f"{name}.jsonl",
+            state_dir=f"{name}.state",
+            output_base=name,
+            artifacts=str(self.folder / "artifacts"),
+        )
+        return replace(made, **changes)
+
+    def launch(self, *orders: LaunchOrder) -> None:
+        for order in orders:
+            self.executor.launch(order)
+        getattr(self.executor, "flush", lambda: None)()
+
+    def until(self, what: Callable[[], Any], seconds: float = 30) -> Any:
+        deadline = time.monotonic() + seconds
+        while not (found := what()):
+            assert time.monotonic() < deadline, f"only this came: {self.mailbox.mail}"
+            self.loop.run_once(0.02)
+        return found
+
+    def end(self, order: LaunchOrder) -> Report:
+        found: Report = self.until(lambda: self.mailbox.end_of(order.attempt))
+        return found
+
+    def run(self, task_id: str, **changes: Any) -> Report:
+        """One attempt, from its launch to its end."""
+        order = self.order(task_id, **changes)
+        self.launch(order)
+        return self.end(order)
+
+    def value(self, report: Report) -> Any:
+        assert isinstance(report.event, AttemptSucceeded), report
+        stored = dict(report.values).get("return_value")
+        if stored is None:
+            return None
+        return serializers.load(stored, FileArtifacts(self.folder / "artifacts"))
+
+    def result(self, task_id: str, **changes: Any) -> Any:
+        return self.value(self.run(task_id, **changes))
+
+    def file(self, name: str) -> Path:
+        return self.folder / name
+
+    def wait_for_file(self, name: str) -> str:
+        path = self.file(name)
+        self.until(lambda: path.exists() and path.read_text().endswith("\n"))
+        return path.read_text()
+
+
+class ExecutorContract:
+    """The promises."""
+
+    @pytest.fixture
+    def make(self) -> MakeExecutor:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def place(self, make: MakeExecutor, tmp_path: Path) -> Iterator[Place]:
+        place = Place(make, tmp_path)
+        yield place
+        place.executor.close()
+        assert below_engine(place.engine_id) == []
+
+    def test_start_end_and_value_are_reported_in_order(self, place: Place) -> None:
+        def answer() -> int:
+            return 42
+
+        place.tasks(answer)
+        order = place.order("answer")
+        place.launch(order)
+        assert place.value(place.end(order)) == 42
+        assert [r.event for r in place.mailbox.mail] == [
+            AttemptStarted(order.attempt),
+            AttemptSucceeded(order.attempt),
+        ]
+
+    def test_the_same_launch_twice_runs_once(self, place: Place) -> None:
+        count = str(place.file("count"))
+
+        def counted() -> None:
+            with open(count, "a") as out:
+                out.write("x")
+
+        def later() -> None:
+            pass
+
+        place.tasks(counted, later)
+        order = place.order("counted")
+        place.launch(order, order)
+        place.end(order)
+        place.launch(order)
+        place.run("later")
+        assert Path(count).read_text() == "x"
+        mine = [r for r in place.mailbox.mail if r.event.attempt == order.attempt]
+        assert len(mine) == 2
+
+    def test_killing_an_unknown_attempt_is_no_error(self, place: Place) -> None:
+        def answer() -> int:
+            return 1
+
+        place.tasks(answer)
+        place.executor.kill(AttemptId(RunId("x/1"), TaskId("x"), -1, 1), "cancelled")
+        assert place.result("answer") == 1
+
+    def test_a_kill_ends_every_process_below_the_attempt(self, place: Place) -> None:
+        pids = str(place.file("pids"))
+
+        def family() -> None:
+            import os
+            import subprocess
+            import time
+
+            plain = subprocess.Popen(["sleep", "600"])
+            session = subprocess.Popen(["setsid", "sleep", "600"])
+            read, write = os.pipe()
+            if os.fork() == 0:  # a daemon: forked twice, a session of its own
+                os.setsid()
+                if os.fork() == 0:
+                    os.write(write, str(os.getpid()).encode())
+                    time.sleep(600)
+                os._exit(0)
+            os.wait()
+            daemon = int(os.read(read, 20))
+            with open(pids, "w") as out:
+                out.write(f"{os.getpid()} {plain.pid} {session.pid} {daemon}\n")
+            time.sleep(600)
+
+        place.tasks(family)
+        order = place.order("family")
+        place.launch(order)
+        found = [int(p) for p in place.wait_for_file("pids").split()]
+        assert [alive(p) for p in found] == [True] * 4
+        place.executor.kill(order.attempt, "cancelled")
+        report = place.end(order)
+        assert [alive(p) for p in found] == [False] * 4
+        assert isinstance(report.event, AttemptFailed)
+
+    def test_whoever_ignores_signals_is_killed_after_the_grace(self, place: Place) -> None:
+        ready = str(place.file("ready"))
+
+        def stubborn() -> None:
+            import signal
+            import time
+
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            with open(ready, "w") as out:
+                out.write("yes\n")
+            while True:
+                time.sleep(600)
+
+        place.tasks(stubborn)
+        order = place.order("stubborn")
+        place.launch(order)
+        place.wait_for_file("ready")
+        since = time.monotonic()
+        place.executor.kill(order.attempt, "cancelled")
+        report = place.end(order)
+        assert isinstance(report.event, AttemptFailed)
+        assert report.event.why == "cancelled"
+        assert 2 * GRACE_SECONDS <= time.monotonic() - since < 2 * GRACE_SECONDS + 5
+
+    def test_an_interrupted_task_may_clean_up(self, place: Place) -> None:
+        ready, cleaned = str(place.file("ready")), str(place.file("cleaned"))
+
+        def tidy() -> None:
+            import time
+
+            try:
+                with open(ready, "w") as out:
+                    out.write("yes\n")
+                time.sleep(600)
+            finally:
+                with open(cleaned, "w") as out:
+                    out.write("yes\n")
+
+        place.tasks(tidy)
+        order = place.order("tidy")
+        place.launch(order)
+        place.wait_for_file("ready")
+        place.executor.kill(order.attempt, "cancelled")
+        place.end(order)
+        assert Path(cleaned).exists()
+
+    def test_an_attempt_that_waits_can_be_killed(self, place: Place) -> None:
+        def slow() -> None:
+            import time
+
+            time.sleep(600)
+
+        place.tasks(slow)
+        orders = [place.order("slow", map_index=i) for i in range(PARALLELISM + 1)]
+        place.launch(*orders)
+        waiting = orders[-1]
+        place.executor.kill(waiting.attempt, "cancelled")
+        assert place.end(waiting).event == AttemptFailed(waiting.attempt, "cancelled")
+        for order in orders[:-1]:
+            place.executor.kill(order.attempt, "cancelled")
+        assert [type(place.end(o).event) for o in orders] == [AttemptFailed] * len(orders)
+
+    @pytest.mark.parametrize(
+        ("how", "words"),
+        [
+            ("import ctypes; ctypes.string_at(0)", "SIGSEGV (segmentation fault)"),
+            ("import os; os.abort()", "SIGABRT (abort)"),
+            ("import os; os._exit(3)", "ended by itself with exit status 3"),
+            ("import os; os._exit(0)", "ended by itself with exit status 0"),
+            ("import os; os.kill(os.getpid(), 9)", "SIGKILL (killed from outside)"),
+        ],
+    )
+    def test_a_process_that_dies_fails_its_attempt_alone(
+        self, place: Place, how: str, words: str
+    ) -> None:
+        go = str(place.file("go"))
+
+        def dies() -> None:
+            print("last words", flush=True)
+            exec(how)
+
+        def lives() -> str:
+            import os
+            import time
+
+            while not os.path.exists(go):
+                time.sleep(0.005)
+            return "well"
+
+        place.tasks(dies, lives)
+        other, order = place.order("lives"), place.order("dies")
+        place.launch(other, order)
+        report = place.end(order)
+        assert isinstance(report.event, AttemptFailed)
+        assert words in report.event.why
+        assert report.event.retryable
+        assert "last words" in report.error
+        place.file("go").touch()
+        assert place.value(place.end(other)) == "well"
+
+    def test_an_exception_fails_the_attempt_with_its_own_frames(self, place: Place) -> None:
+        def breaks() -> None:
+            raise ValueError("no such thing\nand more")
+
+        place.tasks(breaks)
+        report = place.run("breaks")
+        attempt = place.order("breaks").attempt
+        assert report.event == AttemptFailed(attempt, "ValueError: no such thing")
+        assert "and more" in report.error
+        assert 'raise ValueError("no such thing' in report.error
+        assert "mlflowkit/worker" not in report.error
+
+    def test_the_log_is_whole_when_the_end_is_reported(self, place: Place) -> None:
+        def writes() -> None:
+            import ctypes
+            import logging
+            import os
+            import subprocess
+            import sys
+
+            print("from print")
+            print("an error", file=sys.stderr)
+            logging.getLogger("some.where").info("from logging")
+            os.write(1, b"from the descriptor\n")
+            ctypes.CDLL(None).puts(b"from C")
+            subprocess.run(["sh", "-c", "echo from a subprocess; echo its error >&2"])
+            print("the end, without a newline", end="")
+
+        place.tasks(writes)
+        order = place.order("writes")
+        place.launch(order)
+        place.end(order)
+        lines = Path(order.log).read_text().splitlines()
+        logged = [line for line in lines if "from logging" in line]
+        assert len(logged) == 1
+        assert "INFO some.where: from logging" in logged[0]
+        assert sorted(set(lines) - set(logged)) == [
+            "an error",
+            "from C",
+            "from a subprocess",
+            "from print",
+            "from the descriptor",
+            "its error",
+            "the end, without a newline",
+        ]
+
+    def test_fifty_megabytes_of_output_are_all_kept(self, place: Place) -> None:
+        def talks() -> None:
+            line = "x" * 1023
+            for _ in range(50 * 1024):
+                print(line)
+
+        place.tasks(talks)
+        order = place.order("talks")
+        place.launch(order)
+        assert isinstance(place.end(order).event, AttemptSucceeded)
+        assert Path(order.log).stat().st_size == 50 * 1024 * 1024
+
+    def test_a_background_process_that_never_stops_writing_is_ended(
+        self, place: Place
+    ) -> None:
+        def leaves_a_chatterbox() -> str:
+            import subprocess
+
+            subprocess.Popen(["setsid", "yes"])
+            return "done"
+
+        def dies_beside_a_chatterbox() -> None:
+            import os
+            import subprocess
+
+            subprocess.Popen(["setsid", "yes"])
+            os._exit(5)
+
+        place.tasks(leaves_a_chatterbox, dies_beside_a_chatterbox)
+        assert place.result("leaves_a_chatterbox") == "done"
+        report = place.run("dies_beside_a_chatterbox")
+        assert "exit status 5" in getattr(report.event, "why", "")
+
+    def test_closed_streams_harm_nobody(self, place: Place) -> None:
+        def closes() -> str:
+            import os
+            import sys
+
+            sys.stdout.close()
+            sys.stderr.close()
+            os.close(1)
+            os.close(2)
+            return "fine"
+
+        place.tasks(closes)
+        assert place.result("closes") == "fine"
+
+    def test_a_task_has_the_surroundings_of_whoever_asked(
+        self, place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        def looks() -> list[object]:
+            import os
+            import sys
+
+            mask = os.umask(0)
+            return [os.environ["MINE"], os.getcwd(), mask, sys.path[:2], sys.stdin.read()]
+
+        place.tasks(looks)
+        (tmp_path / "here").mkdir()
+        monkeypatch.setenv("MINE", "my own\nvalue")
+        monkeypatch.chdir(tmp_path / "here")
+        monkeypatch.setattr(sys, "path", ["/first", "/second", *sys.path])
+        before = os.umask(0o027)
+        try:
+            order = place.order("looks")
+        finally:
+            os.umask(before)
+        place.launch(order)
+        where = str(tmp_path / "here")
+        wanted = ["my own\nvalue", where, 0o027, ["/first", "/second"], ""]
+        assert place.value(place.end(order)) == wanted
+
+    def test_at_most_so_many_run_at_once(self, place: Place) -> None:
+        marks = str(place.file("marks"))
+
+        def watched() -> None:
+            import os
+            import time
+
+            fd = os.open(marks, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            os.write(fd, b"+")
+            time.sleep(0.05)
+            os.write(fd, b"-")
+
+        place.tasks(watched)
+        assert place.executor.places() == PARALLELISM
+        orders = [place.order("watched", number=n) for n in range(1, 8)]
+        place.launch(*orders)
+        for order in orders:
+            place.end(order)
+        running = most = 0
+        for sign in Path(marks).read_text():
+            running += 1 if sign == "+" else -1
+            most = max(most, running)
+        assert most == PARALLELISM
+        assert place.executor.places() >= PARALLELISM
+
+    def test_closing_leaves_no_process(self, make: MakeExecutor, tmp_path: Path) -> None:
+        place = Place(make, tmp_path)
+        pids = str(place.file("pids"))
+
+        def stays() -> None:
+            import os
+            import subprocess
+            import time
+
+            child = subprocess.Popen(["setsid", "sleep", "600"])
+            with open(pids, "w") as out:
+                out.write(f"{os.getpid()} {child.pid}\n")
+            time.sleep(600)
+
+        place.tasks(stays)
+        place.launch(place.order("stays"))
+        found = [int(p) for p in place.wait_for_file("pids").split()]
+        place.executor.close()
+        assert [alive(p) for p in found] == [False, False]
+        assert below_engine(place.engine_id) == []
+
+    def test_closing_does_not_wait_for_code_that_hangs_while_it_is_loaded(
+        self, make: MakeExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "hangs_when_loaded.py").write_text(
+            "import os, time\n"
+            "if 'HANG' in os.environ:\n"
+            "    open(os.environ['HANG'], 'w').write('yes\\n')\n"
+            "    time.sleep(600)\n"
+        )
+        monkeypatch.syspath_prepend(tmp_path)
+        place = Place(make, tmp_path)
+
+        def uses() -> None:
+            import hangs_when_loaded  # noqa: F401
+
+        place.tasks(uses)
+        monkeypatch.setenv("HANG", str(place.file("hangs")))
+        place.launch(place.order("uses"))
+        place.wait_for_file("hangs")
+        since = time.monotonic()
+        place.executor.close()
+        assert time.monotonic() - since < 5
+        assert below_engine(place.engine_id) == []
+
+    def test_a_signal_to_the_attempts_process_is_said_in_words(self, place: Place) -> None:
+        pid = str(place.file("pid"))
+
+        def waits() -> None:
+            import os
+            import time
+
+            with open(pid, "w") as out:
+                out.write(f"{os.getpid()}\n")
+            time.sleep(600)
+
+        place.tasks(waits)
+        order = place.order("waits")
+        place.launch(order)
+        os.kill(int(place.wait_for_file("pid")), signal.SIGTERM)
+        report = place.end(order)
+        assert not isinstance(report.event, AttemptLost)
+        assert "SIGTERM (asked to end)" in getattr(report.event, "why", "")
