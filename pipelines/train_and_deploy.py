@@ -1,9 +1,9 @@
 """From images in S3 to a model that answers: the tutorial pipeline.
 
-    read_images >> preprocess >> fine_tune >> upload_model >> deploy_model
+read_images >> preprocess >> fine_tune >> upload_model >> deploy_model
 
-    mlflowkit demo                                    on embedded defaults
-    mlflowkit run pipelines/train_and_deploy.py -p s3_uri=s3://pets/photos -p epochs=20
+mlflowkit demo                                    on embedded defaults
+mlflowkit run pipelines/train_and_deploy.py -p s3_uri=s3://pets/photos -p epochs=20
 """
 
 from __future__ import annotations

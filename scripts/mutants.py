@@ -3,6 +3,7 @@
     python scripts/mutants.py                 all of them
     python scripts/mutants.py old-mail …      only these
     python scripts/mutants.py --list          their names
+    python scripts/mutants.py --check         whether each still fits the code
 
 A law that no bug can break proves nothing. Each bug is a replacement of text that must
 match exactly once, made in a copy of the core in a temporary folder. The laws are tried
@@ -231,12 +232,16 @@ def plant(mutant: Mutant, folder: Path) -> None:
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, target)
-    file = folder / MACHINE / mutant.file
-    text = file.read_text()
-    if text.count(mutant.old) != 1:
-        found = text.count(mutant.old)
+    (folder / MACHINE / mutant.file).write_text(planted(mutant))
+
+
+def planted(mutant: Mutant) -> str:
+    """The text of its file, with the bug."""
+    text = (ROOT / MACHINE / mutant.file).read_text()
+    found = text.count(mutant.old)
+    if found != 1:
         sys.exit(f"{mutant.name}: its text stands {found} times in {mutant.file}, not once")
-    file.write_text(text.replace(mutant.old, mutant.new))
+    return text.replace(mutant.old, mutant.new)
 
 
 def caught_by(mutant: Mutant) -> str:
@@ -277,10 +282,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help="only these")
     parser.add_argument("--list", action="store_true", help="say their names")
+    parser.add_argument("--check", action="store_true", help="only see whether they fit")
     parser.add_argument("--jobs", type=int, default=2, help="how many at once")
     options = parser.parse_args()
     if options.list:
         print("\n".join(m.name for m in MUTANTS))
+        return 0
+    if options.check:
+        compiled = [compile(planted(m), m.file, "exec") for m in MUTANTS]
+        print("all of them fit" if len(compiled) >= 15 else "too few")
         return 0
     unknown = set(options.names) - {m.name for m in MUTANTS}
     if unknown:

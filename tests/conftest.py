@@ -9,12 +9,12 @@ from hypothesis import HealthCheck, Phase, settings
 _QUIET = [HealthCheck.too_slow, HealthCheck.filter_too_much]
 settings.register_profile(
     "dev",
-    max_examples=60,
+    max_examples=150,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=_QUIET,
 )
-settings.register_profile("ci", settings.get_profile("dev"), max_examples=150)
+settings.register_profile("ci", settings.get_profile("dev"), max_examples=400)
 settings.register_profile(
     "night", settings.get_profile("dev"), max_examples=20_000, stateful_step_count=80
 )

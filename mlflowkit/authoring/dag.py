@@ -12,9 +12,9 @@ from typing import Any
 from mlflowkit.authoring import opened
 from mlflowkit.authoring.callers import caller_file
 from mlflowkit.authoring.check import check_dag
+from mlflowkit.authoring.dag_params import DagParams
 from mlflowkit.authoring.operator import TASK_OPTIONS, BaseOperator
 from mlflowkit.authoring.params import param_spec, validate_params
-from mlflowkit.authoring.refs import ParamRef
 from mlflowkit.authoring.schedule import aware, schedule_text
 from mlflowkit.authoring.specs import spec_of
 from mlflowkit.core.spec import DagSpec, ParamSpec
@@ -147,9 +147,9 @@ class DAG:
         return dict(self._tasks)
 
     @property
-    def params(self) -> _Params:
+    def params(self) -> DagParams:
         """`dag.params["n"]`: pass it to a task, which gets the run's value."""
-        return _Params(self.dag_id, self._params)
+        return DagParams(self.dag_id, self._params)
 
     @property
     def param_specs(self) -> tuple[ParamSpec, ...]:
@@ -272,27 +272,6 @@ class DAG:
     def __getstate__(self) -> dict[str, Any]:
         """A DAG travels by name only: workers need its tasks, not the DAG."""
         return {"dag_id": self.dag_id, "_tasks": {}, "_params": self._params}
-
-
-class _Params(Mapping[str, ParamRef]):
-    """The parameters of a DAG, as stand-ins for their values."""
-
-    def __init__(self, dag_id: str, known: Mapping[str, ParamSpec]) -> None:
-        self._dag_id, self._known = dag_id, known
-
-    def __getitem__(self, name: str) -> ParamRef:
-        if name not in self._known:
-            raise UnknownParameter(f"DAG {self._dag_id!r}", name, self._known)
-        return ParamRef(name)
-
-    def __iter__(self) -> Any:
-        return iter(self._known)
-
-    def __len__(self) -> int:
-        return len(self._known)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._known
 
 
 def _checked_dag_id(dag_id: object) -> str:

@@ -133,3 +133,15 @@ def members_of(cls: type) -> Iterator[tuple[str, object]]:
         skipped = isinstance(member, (GetSetDescriptorType, MemberDescriptorType))
         if not skipped and name not in _MADE_AGAIN:
             yield name, member
+
+
+def bytes_of(value: object) -> bytes:
+    """A plain value as bytes: the same in every process."""
+    if isinstance(value, str):
+        return value.encode(errors="surrogatepass")
+    return value if isinstance(value, bytes) else repr(value).encode()
+
+
+def defined_in(code: CodeType) -> str:
+    """Where a person finds the code."""
+    return f"{code.co_name}() at {code.co_filename}:{code.co_firstlineno}"

@@ -118,6 +118,7 @@ class ParamRef:
 
 
 Ref = XComArg | ParamRef
+_HOLD_NOTHING = {type(None), bool, int, float, str, bytes}
 
 
 def refs_in(value: object) -> Iterator[Ref]:
@@ -129,8 +130,10 @@ def refs_in(value: object) -> Iterator[Ref]:
             yield from refs_in(key)
             yield from refs_in(item)
     elif isinstance(value, (list, tuple, set, frozenset)):
-        for item in cast("list[object]", value):
-            yield from refs_in(item)
+        items = cast("list[object]", value)
+        if not set(map(type, items)) <= _HOLD_NOTHING:
+            for item in items:
+                yield from refs_in(item)
 
 
 def has_refs(value: object) -> bool:

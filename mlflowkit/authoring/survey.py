@@ -81,7 +81,7 @@ class Survey:
     def walk(self, value: object, name: str = "") -> None:
         """Take in `value`. `name` says where it was found, for errors."""
         if isinstance(value, _PLAIN) and type(value) in _FLAT:
-            self._feed(type(value).__name__, _bytes_of(value))
+            self._feed(type(value).__name__, bytes_of(value))
             return
         if id(value) in self._seen:
             self._feed("seen", str(self._seen[id(value)]).encode())
@@ -179,7 +179,7 @@ class Survey:
         if place is not None:
             self._by_name(place)
             return
-        before, self._defined_in = self._defined_in, _defined_in(function.__code__)
+        before, self._defined_in = self._defined_in, defined_in(function.__code__)
         self._feed("function", function.__qualname__.encode())
         self._code(function.__code__)
         self.walk(function.__defaults__, f"a default of {function.__name__}()")
@@ -280,16 +280,6 @@ class Survey:
         for part in parts:
             text += part if part.startswith("[") or not text else f", {part}"
         return text or "a value"
-
-
-def _bytes_of(value: object) -> bytes:
-    if isinstance(value, str):
-        return value.encode(errors="surrogatepass")
-    return value if isinstance(value, bytes) else repr(value).encode()
-
-
-def _defined_in(code: CodeType) -> str:
-    return f"{code.co_name}() at {code.co_filename}:{code.co_firstlineno}"
 
 
 _WALKERS: dict[type, Callable[[Survey, Any], None]] = {

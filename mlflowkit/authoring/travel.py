@@ -13,6 +13,7 @@ import pickle
 import socket
 import sqlite3
 import subprocess
+import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -81,6 +82,8 @@ def reduced(value: object) -> tuple[object, ...] | str:
     """What pickle would take the object apart into, or why it cannot."""
     if isinstance(value, _LRU):
         return _lru_parts(value)
+    if _is_dense_tensor(value):
+        return _tensor_parts(value)
     table = cast(
         "dict[type, Callable[[object], object]]", cloudpickle.Pickler.dispatch_table
     )
@@ -92,6 +95,23 @@ def reduced(value: object) -> tuple[object, ...] | str:
     if isinstance(parts, str):
         return _named(value, parts)
     return cast("tuple[object, ...]", parts)
+
+
+def _is_dense_tensor(value: object) -> bool:
+    torch: Any = sys.modules.get("torch")
+    if not isinstance(value, getattr(torch, "Tensor", ())):
+        return False
+    tensor: Any = value
+    return bool(tensor.layout is torch.strided and not tensor.is_quantized)
+
+
+def _tensor_parts(tensor: Any) -> tuple[object, ...]:
+    """Torch's own parts hold addresses, which differ in each process: its content instead."""
+    torch: Any = sys.modules["torch"]
+    flat = tensor.detach().cpu().contiguous().flatten()
+    content = flat.view(torch.uint8).numpy().tobytes()
+    facts = (str(tensor.dtype), tuple(tensor.shape), bool(tensor.requires_grad))
+    return (cast("object", type(tensor)), facts, content)
 
 
 def _named(value: object, name: str) -> tuple[object, ...] | str:

@@ -48,7 +48,9 @@ def _failure(
 ) -> Failure:
     attempts = handle[task_id][instance.map_index].attempts()
     last = attempts[-1] if attempts else None
-    log = handle.path / "logs" / f"{file_name(task_id, instance.map_index, instance.attempt)}"
+    log = (
+        handle.path / "logs" / f"{file_name(task_id, instance.map_index, instance.attempt)}"
+    )
     index = f".{instance.map_index}" if instance.map_index >= 0 else ""
     notebook = handle.path / f"{task_id}{index}.ipynb"
     return Failure(

@@ -21,9 +21,9 @@ from mlflowkit.cli.drive import carry_out
 from mlflowkit.cli.finish import status_of
 from mlflowkit.cli.jobs import Submit
 from mlflowkit.cli.table import run_table
-from mlflowkit.core.connection import env_name
 from mlflowkit.core.view import RunView
 from mlflowkit.errors import DemoOnLoopback, MissingExtra
+from mlflowkit.hooks.base import env_variable
 from mlflowkit.hooks.s3 import parse_s3_url
 from mlflowkit.run_handle import RunHandle
 from mlflowkit.run_request import make_request
@@ -74,7 +74,7 @@ class Tour:
                 if keep and view.state == "success":
                     self._wait_for_a_person(handle)
             finally:
-                self._stop_model_server()
+                self._stop_model_server(handle)
         return status_of(outcome, [view])
 
     # ── before ──────────────────────────────────────────────────────────────
@@ -90,7 +90,7 @@ class Tour:
 
         self._say("starting an S3 server on loopback …")
         with S3Server(self._home / "demo" / "s3") as server:
-            variable = env_name(self._params["connection"])
+            variable = env_variable(self._params["connection"])
             before = os.environ.get(variable)
             os.environ[variable] = server.connection_uri
             try:
@@ -141,8 +141,10 @@ class Tour:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-    def _stop_model_server(self) -> None:
-        if self._params["target"] == "local":
+    def _stop_model_server(self, handle: RunHandle) -> None:
+        """End the server that this run has deployed, and no other one of that name."""
+        deployed = handle["deploy_model"].state == "success"
+        if deployed and self._params["target"] == "local":
             from mlflowkit.ml.deploy import stop_local
 
             stop_local(self._params["name"])

@@ -40,9 +40,7 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02} min"
 
 
-def took(
-    start: datetime | None, end: datetime | None, now: datetime | None = None
-) -> str:
+def took(start: datetime | None, end: datetime | None, now: datetime | None = None) -> str:
     """How long something took, or has taken until `now`; empty if it has not started."""
     until = end or now
     return duration((until - start).total_seconds()) if start and until else ""

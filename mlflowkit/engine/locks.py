@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import signal
 import time
 from pathlib import Path
 
@@ -22,13 +21,24 @@ class HomeLock:
         self._path = home / "engine.lock"
         self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            while not self._taken():
+                time.sleep(0.001)
         except BlockingIOError:
             pid = int(os.pread(self._fd, 20, 0) or b"0")
             os.close(self._fd)
             raise HomeBusy(home, pid) from None
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, str(os.getpid()).encode(), 0)
+
+    def _taken(self) -> bool:
+        """Raises BlockingIOError if an engine has it; False if somebody only looks."""
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            fcntl.flock(self._fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+            return False
+        return True
 
     def release(self) -> None:
         os.close(self._fd)
@@ -72,10 +82,8 @@ def _bury(folder: Path) -> None:
     lock = folder / "alive.lock"
     while lock.exists() and not processes.nobody_holds(lock):
         if time.monotonic() > deadline:
-            for pid in processes.with_mark(processes.ENGINE_MARK, folder.name):
-                processes.send(pid, signal.SIGKILL)
+            processes.kill_marked(folder.name)
             deadline = time.monotonic() + WAIT_SECONDS
         time.sleep(0.01)
-    for pid in processes.with_mark(processes.ENGINE_MARK, folder.name):
-        processes.send(pid, signal.SIGKILL)
+    processes.kill_marked(folder.name)
     shutil.rmtree(folder, ignore_errors=True)

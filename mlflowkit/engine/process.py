@@ -183,7 +183,7 @@ class EngineProcess:
         Raises:
             RunNotFound: there is no such run.
         """
-        self._own(run_id)
+        self.resume(run_id)  # one that was interrupted has attempts that are known dead
         self._events.append((run_id, CancelAsked()))
         if not self._retry_waits(run_id):
             self._disown(run_id)

@@ -9,6 +9,7 @@ If the transaction fails, the runs it touched are read from the store anew.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -30,13 +31,14 @@ from mlflowkit.core.spec import RunId
 from mlflowkit.core.states import HOLDS_PLACE, RunState, TaskState
 from mlflowkit.engine.failpoints import failpoint
 from mlflowkit.engine.owned import OwnedRun
-from mlflowkit.errors import LeaseLost
+from mlflowkit.errors import IllegalEvent, LeaseLost
 from mlflowkit.ports import Report
 from mlflowkit.store import runs as stored
 from mlflowkit.store import xcoms
 from mlflowkit.store.database import Database, Transaction
 from mlflowkit.store.runs import OutboxEntry
 
+log = logging.getLogger("mlflowkit.engine")
 _OUTCOMES = {
     AttemptSucceeded: "succeeded",
     AttemptSkipped: "skipped",
@@ -187,8 +189,12 @@ class Turns:
         )
 
     def _apply(self, work: _Work, event: Event, now: datetime) -> int:
-        """Returns how many attempts it launched."""
-        outcome = handle(work.owned.run, event, now)
+        """Returns how many attempts it launched. What a run cannot take changes nothing."""
+        try:
+            outcome = handle(work.owned.run, event, now)
+        except IllegalEvent as exc:
+            log.warning("event refused: %s", exc, extra={"action": "event_refused"})
+            return 0
         if not outcome:
             return 0
         work.outcome.merge(outcome)

@@ -70,16 +70,26 @@ class EngineChannel:
             return  # gone: the next read says so
         self._loop.remove_writer(self._sock.fileno())
 
+    def read_rest(self) -> None:
+        """Hear what the other side had said before it was gone."""
+        while self._open and self._heard():
+            pass
+
     def _read(self) -> None:
+        self._heard()
+
+    def _heard(self) -> bool:
+        """Whether there was something to hear."""
         try:
             data = self._sock.recv(1 << 20)
         except BlockingIOError:
-            return
+            return False
         except OSError:
             data = b""
         if not data:
             self.close()
             self._gone()
-            return
+            return False
         for frame in self._frames.feed(data):
             self._hear(decode(frame))
+        return True

@@ -80,6 +80,8 @@ class LocalExecutor:
         self._keys: dict[AttemptId, TemplateKey] = {}
         self._slots: dict[AttemptId, Slot] = {}
         self._ended: OrderedDict[AttemptId, None] = OrderedDict()
+        #: Those that a slot was told to end, and why.
+        self._killed: dict[AttemptId, str] = {}
         self._began: dict[AttemptId, float] = {}
         #: Seconds that the attempts of a task take, smoothed.
         self._pace: dict[TaskKey, float] = {}
@@ -120,6 +122,7 @@ class LocalExecutor:
     def kill(self, attempt: AttemptId, why: str) -> None:
         slot = self._slots.get(attempt)
         if slot is not None and slot.channel is not None:
+            self._killed[attempt] = why
             slot.channel.send(Kill(attempt, why, self._grace))
             return
         for order in list(self._queue):
@@ -133,9 +136,7 @@ class LocalExecutor:
             template.kill()
         deadline = time.monotonic() + 15
         for template in [*self._templates.values(), *self._dying]:
-            while not template.all_dead() and time.monotonic() < deadline:
-                time.sleep(0.005)
-            template.process.wait()
+            template.bury(deadline)
         self._templates.clear()
 
     # ── dispatch ────────────────────────────────────────────────────────────
@@ -272,6 +273,8 @@ class LocalExecutor:
         took = time.monotonic() - self._began.pop(attempt, time.monotonic())
         before = self._pace.get(task)
         self._pace[task] = took if before is None else 0.8 * before + 0.2 * took
+        if len(self._pace) > REMEMBERED:
+            del self._pace[next(iter(self._pace))]
         order = slot.orders.pop(attempt, None)
         slot.started.discard(attempt)
         slot.recalled = False
@@ -286,9 +289,19 @@ class LocalExecutor:
             slot.orders.pop(tuple_id(a)) for a in attempts if tuple_id(a) in slot.orders
         ]
         for order in reversed(back):
-            self._slots.pop(order.attempt, None)
-            self._queue.appendleft(order)
+            self._put_back(order)
         self._dispatch()
+
+    def _put_back(self, order: LaunchOrder) -> None:
+        """It has not started where it was: somewhere else it may, unless it was killed meanwhile."""
+        attempt = order.attempt
+        self._slots.pop(attempt, None)
+        if attempt in self._killed:
+            why = self._killed[attempt]
+            self._over(attempt)
+            self._engine.report(Report(event=AttemptFailed(attempt, why)))
+        else:
+            self._queue.appendleft(order)
 
     def _answer(self, slot: Slot, ask: Ask) -> None:
         assert slot.channel is not None
@@ -301,14 +314,13 @@ class LocalExecutor:
 
     def slot_lost(self, slot: Slot, why: str) -> None:
         """A supervisor is dead, with all below it: what it ran is lost, what waited starts anew."""
-        for attempt, order in list(slot.orders.items()):
-            self._slots.pop(attempt, None)
-            if attempt in slot.started:
+        for number, (attempt, order) in enumerate(list(slot.orders.items())):
+            if number == 0 or attempt in slot.started:
                 self._over(attempt)
                 lost = AttemptLost(attempt, f"its supervisor is gone: {why}")
                 self._engine.report(Report(event=lost))
             else:
-                self._queue.appendleft(order)
+                self._put_back(order)
         slot.orders.clear()
         self._dispatch()
 
@@ -333,14 +345,19 @@ class LocalExecutor:
             self._queue.remove(order)
         for order in [*orders, *held]:
             self._over(order.attempt)
-            failed = AttemptFailed(order.attempt, why, retryable=False)
-            self._engine.report(Report(event=failed, error=story))
+            event: AttemptEvent = AttemptFailed(order.attempt, why, retryable=False)
+            if (
+                template.crashed
+            ):  # of its own code, or killed from outside: a few times more
+                event = AttemptLost(order.attempt, why)
+            self._engine.report(Report(event=event, error=story))
         template.kill()
 
     def _over(self, attempt: AttemptId) -> None:
         self._keys.pop(attempt, None)
         self._slots.pop(attempt, None)
         self._began.pop(attempt, None)
+        self._killed.pop(attempt, None)
         self._ended[attempt] = None
         while len(self._ended) > REMEMBERED:
             self._ended.popitem(last=False)

@@ -74,6 +74,8 @@ class TemplateProcess:
         self._loop, self._owner, self._folder = loop, owner, folder
         self.ready = False
         self.broken = ""
+        #: It died of a signal before it was ready.
+        self.crashed = False
         self.retired = False
         self.slots: dict[int, Slot] = {}
         self._next_slot = 0
@@ -82,7 +84,8 @@ class TemplateProcess:
         self.log = folder / "template.log"
         self.lock = folder / "alive.lock"
         ours, theirs = socket.socketpair()
-        env = {**surroundings.env, processes.ENGINE_MARK: engine_id}
+        self._mark = f"{engine_id}/{folder.name}"
+        env = {**surroundings.env, processes.ENGINE_MARK: self._mark}
         argv = [surroundings.python, "-m", "mlflowkit.worker_main", "--bundle", bundle]
         argv += ["--control-fd", str(theirs.fileno())]
         argv += ["--lock", str(folder.parent / "alive.lock"), "--lock", str(self.lock)]
@@ -134,6 +137,23 @@ class TemplateProcess:
             if slot.channel is not None:
                 slot.channel.close()
         self.channel.close()
+        if not self.ready:
+            self.process.kill()  # it may be deep in somebody's module, and not listen
+
+    def bury(self, deadline: float) -> None:
+        """Wait until it and all below it are dead; from `deadline` on, see to it."""
+        while not self.all_dead() and time.monotonic() < deadline:
+            time.sleep(0.005)
+        if time.monotonic() >= deadline:
+            self.process.kill()
+        self.process.wait()
+        if not self.ready or time.monotonic() >= deadline:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Kill what it left behind: nobody below it was there to do so."""
+        while processes.kill_marked(self._mark):
+            time.sleep(0.005)
 
     def all_dead(self) -> bool:
         """Whether the template and everything it forked are known dead."""
@@ -162,6 +182,7 @@ class TemplateProcess:
             return
         slot.dead = True
         if slot.channel is not None:
+            slot.channel.read_rest()  # an end that it told before it died counts
             slot.channel.close()
         self._owner.slot_lost(slot, why)
 
@@ -170,11 +191,10 @@ class TemplateProcess:
         status = self.process.wait()
         if self.retired:
             return
-        why = f"the process that loads its code ended with status {status}"
+        self._sweep()
+        self.crashed = status < 0 and not self.ready
+        why = f"while its code was loaded: {processes.words_for_code(status)}"
         self._break(why, self.log.read_text(errors="replace")[-4000:])
-        for slot in self.slots.values():
-            if slot.channel is not None:
-                slot.channel.close()
         self._when_dead(lambda: self._drop_all(why))
 
     def _drop_all(self, why: str) -> None:

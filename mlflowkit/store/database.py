@@ -7,6 +7,7 @@ loses nothing when a process dies; a power cut may lose the last moments, never 
 from __future__ import annotations
 
 import fcntl
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -91,6 +92,10 @@ def open_database(home: Path, *, synchronous: str = "NORMAL") -> Database:
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute("PRAGMA cache_size=-16000")
 
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as exc:
+        raise HomeUnwritable(home, exc.strerror or str(exc)) from exc
     try:
         _bring_up_to_date(engine, home)
     except OperationalError as exc:

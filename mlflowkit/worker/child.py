@@ -18,6 +18,7 @@ import msgspec
 from mlflowkit.core.spec import AttemptId
 from mlflowkit.errors import InternalError
 from mlflowkit.ports import LaunchOrder
+from mlflowkit.worker import processes
 from mlflowkit.worker.attempt import Link
 from mlflowkit.worker.protocol import (
     Answer,
@@ -147,6 +148,7 @@ def flush() -> None:
             stream.flush()
         except (OSError, ValueError, AttributeError):
             continue
+    processes.flush_c()
 
 
 def _orderly_end() -> None:

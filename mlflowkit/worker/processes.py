@@ -95,7 +95,11 @@ def kill_all_below(spare: Collection[int] = ()) -> None:
 
 def words_for(status: int, *, out_of_memory: bool = False) -> str:
     """An exit status as `os.waitpid` gives it, for people."""
-    code = os.waitstatus_to_exitcode(status)
+    return words_for_code(os.waitstatus_to_exitcode(status), out_of_memory=out_of_memory)
+
+
+def words_for_code(code: int, *, out_of_memory: bool = False) -> str:
+    """An exit code, negative for a signal, for people."""
     if code >= 0:
         return f"its process ended by itself with exit status {code}"
     sig = signal.Signals(-code)
@@ -136,7 +140,8 @@ def nobody_holds(path: Path) -> bool:
 
 
 def with_mark(name: str, value: str) -> Iterator[int]:
-    """Processes of this user whose environment, as they were started, has `name=value`."""
+    """Processes of this user whose environment, as they were started, has `name=value`
+    or `name=value/…`."""
     mark = f"{name}={value}".encode()
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -145,5 +150,18 @@ def with_mark(name: str, value: str) -> Iterator[int]:
             environment = (entry / "environ").read_bytes()
         except OSError:
             continue
-        if mark in environment.split(b"\0"):
+        if any(v == mark or v.startswith(mark + b"/") for v in environment.split(b"\0")):
             yield int(entry.name)
+
+
+def kill_marked(value: str) -> bool:
+    """SIGKILL whatever bears this engine's or template's mark. Returns whether there was any."""
+    found = list(with_mark(ENGINE_MARK, value))
+    for pid in found:
+        send(pid, signal.SIGKILL)
+    return bool(found)
+
+
+def flush_c() -> None:
+    """What C code has printed and not yet written."""
+    _libc.fflush(None)

@@ -292,9 +292,9 @@ class Supervisor:
         _, status = os.waitpid(child.pid, 0)
         before, self._memory_kills = self._memory_kills, processes.out_of_memory_kills()
         memory = self._memory_kills > before
+        processes.kill_all_below(spare=self._spared())  # first: it may write without end
         self._drain(child, to_mark=False)
         self._forget(child)
-        processes.kill_all_below(spare=self._spared())
         if self._current is not None and self._current is not order:
             self._waiting.appendleft(self._current)  # handed to it after it had died
             self._current = None
@@ -346,9 +346,9 @@ class Supervisor:
         if at_once:
             processes.send(child.pid, signal.SIGKILL)
         os.waitpid(child.pid, 0)
+        processes.kill_all_below(spare=self._spared())  # first: it may write without end
         self._drain(child, to_mark=False)
         self._forget(child)
-        processes.kill_all_below(spare=self._spared())
 
     def _forget(self, child: Child) -> None:
         for source in (child.sock, child.out, child.pidfd):

@@ -346,6 +346,28 @@ def test_arrays_and_data_frames_as_arguments_are_part_of_the_id(tmp_path: Path) 
     assert len(set(ids)) == 4
 
 
+def test_tensors_and_networks_hash_by_their_content(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+
+    @task
+    def work(x: object) -> object:
+        return x
+
+    def id_of(value: object) -> str:
+        with DAG("d") as dag:
+            work(value)
+        return make_bundle(dag, tmp_path).id
+
+    def network(seed: int) -> object:
+        torch.manual_seed(seed)
+        return torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
+
+    assert id_of(torch.ones(2)) == id_of(torch.ones(2))
+    assert id_of(torch.ones(2)) != id_of(torch.zeros(2))
+    assert id_of(torch.ones(2, dtype=torch.bfloat16)) != id_of(torch.ones(2))
+    assert id_of(network(1)) == id_of(network(1)) != id_of(network(2))
+
+
 def test_the_installed_modules_that_tasks_import_are_listed(project: Project) -> None:
     project.write("helper.py", "import yaml\ndef f():\n    from jinja2 import Template\n")
     bundle, _ = project.store(

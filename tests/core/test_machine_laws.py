@@ -56,8 +56,9 @@ def dags(draw: st.DrawFn) -> DagSpec:
         ups = sorted(draw(st.sets(st.sampled_from(names[:i]), max_size=3))) if i else []
         lines += [f"{up} > {name}" for up in ups]
         if draw(st.booleans()):
-            axis = st.sampled_from([*ups, *ups, 1, 2, 3, 3]) if ups else st.integers(0, 3)
-            mapped[name] = tuple(draw(st.lists(axis, min_size=1, max_size=2)))
+            axes: list[AxisDrawing] = [*ups, *ups, 3, 2, 1, 0]
+            drawn = st.lists(st.sampled_from(axes), min_size=1, max_size=2)
+            mapped[name] = tuple(draw(drawn))
     policy = RetryPolicy(
         retries=draw(st.sampled_from([2, 1, 0])),
         retry_delay=timedelta(seconds=draw(st.sampled_from([0, 10]))),

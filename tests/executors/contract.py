@@ -350,7 +350,11 @@ class ExecutorContract:
         assert 'raise ValueError("no such thing' in report.error
         assert "mlflowkit/worker" not in report.error
 
-    def test_the_log_is_whole_when_the_end_is_reported(self, place: Place) -> None:
+    def test_the_log_is_whole_when_the_end_is_reported(
+        self, place: Place, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+
         def writes() -> None:
             import ctypes
             import logging
@@ -512,10 +516,12 @@ class ExecutorContract:
             "    time.sleep(600)\n"
         )
         monkeypatch.syspath_prepend(tmp_path)
+        import hangs_when_loaded
+
         place = Place(make, tmp_path)
 
         def uses() -> None:
-            import hangs_when_loaded  # noqa: F401
+            print(hangs_when_loaded)
 
         place.tasks(uses)
         monkeypatch.setenv("HANG", str(place.file("hangs")))

@@ -292,7 +292,7 @@ class TestLocal(ExecutorContract):
         place = Place(make_local, tmp_path)
         _, child, other = self._family(place)
         template = _parent(_parent(child))
-        for fd in place.loop._selector.get_map().copy():
+        for fd in list(place.loop._selector.get_map()):
             if fd != place.loop._wake_read:
                 os.close(fd)
         os.waitpid(template, 0)
