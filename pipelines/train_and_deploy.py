@@ -82,7 +82,7 @@ def deploy_model(
     default_args={"owner": "ml", "retries": 1, "retry_delay": timedelta(hours=1)},
     tags=["tutorial"],
 )
-def train_and_deploy(
+def train_and_deploy(  # noqa: PLR0913, PLR0917 - each is a parameter of the DAG
     s3_uri: str = "s3://mlflowkit-demo/digits",
     model_uri: str = "s3://mlflowkit-demo/models/digits",
     connection: str = "aws_default",

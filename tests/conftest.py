@@ -14,7 +14,7 @@ settings.register_profile(
     deadline=None,
     suppress_health_check=_QUIET,
 )
-settings.register_profile("ci", settings.get_profile("dev"), max_examples=400)
+settings.register_profile("ci", settings.get_profile("dev"), max_examples=300)
 settings.register_profile(
     "night", settings.get_profile("dev"), max_examples=20_000, stateful_step_count=80
 )

@@ -2,7 +2,7 @@
 
 The walk hashes what decides how the code behaves (the same in every process), measures
 captured globals, collects modules and source texts, and names what cannot travel.
-It follows functions into their globals, but never changes or calls any of them.
+It follows functions into their globals, and never calls any of them.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from typing import Any, cast
 from mlflowkit.authoring.modules import LocalModules
 from mlflowkit.authoring.places import (
     Place,
+    bytes_of,
+    defined_in,
     globals_of,
     imported_by,
     members_of,
@@ -179,7 +181,11 @@ class Survey:
         if place is not None:
             self._by_name(place)
             return
-        before, self._defined_in = self._defined_in, defined_in(function.__code__)
+        before = self._defined_in
+        if function.__module__ == "__main__" or self.modules.is_local(
+            str(function.__module__)
+        ):
+            self._defined_in = defined_in(function.__code__)
         self._feed("function", function.__qualname__.encode())
         self._code(function.__code__)
         self.walk(function.__defaults__, f"a default of {function.__name__}()")
@@ -273,11 +279,8 @@ class Survey:
                 self.walk(part)
 
     def _named(self, last: str) -> str:
-        parts = [p for p in (*self._path, last) if p]
-        if last and len(parts) > 1 and parts[-1] == parts[-2]:
-            parts.pop()
         text = ""
-        for part in parts:
+        for part in (p for p in (*self._path, last) if p):
             text += part if part.startswith("[") or not text else f", {part}"
         return text or "a value"
 

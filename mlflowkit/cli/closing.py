@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlflowkit.cli.journals import file_name
-from mlflowkit.cli.words import instance_name, states_json, took
+from mlflowkit.cli.words import instance_name, shown_path, states_json, took
 from mlflowkit.core.states import TaskState
 from mlflowkit.core.view import InstanceView, RunView
 from mlflowkit.run_handle import RunHandle
@@ -97,9 +97,9 @@ def _tell(failure: Failure, console: Console) -> None:
     _line(console, failure.error.rstrip() or failure.reason or "(no reason was given)")
     _line(console, "")
     if failure.log:
-        _line(console, f"log:      {failure.log}")
+        _line(console, f"log:      {shown_path(failure.log)}")
     if failure.notebook:
-        _line(console, f"notebook: {failure.notebook}")
+        _line(console, f"notebook: {shown_path(failure.notebook)}")
 
 
 def _line(console: Console, text: str, style: str = "") -> None:

@@ -16,7 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("run")(run.run)
-app.command("test")(run.test)
+app.command("test")(run.in_process)
 app.add_typer(runs.app, name="runs")
 app.add_typer(dags.app, name="dags")
 app.add_typer(notebook.app, name="notebook")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlflowkit.cli.closing import as_json
-from mlflowkit.cli.words import duration
+from mlflowkit.cli.words import duration, shown_path
 from mlflowkit.core.view import RunView
 from mlflowkit.errors import PredictionFailed
 from mlflowkit.run_handle import RunHandle
@@ -71,7 +71,7 @@ def predict(report: Report, picture: Path) -> None:
     Raises:
         PredictionFailed: it did not answer.
     """
-    command = ["curl", "-sS", *_past_proxies(), "--data-binary", f"@{picture}"]
+    command = ["curl", "-sS", *_past_proxies(), "-F", f"file=@{shown_path(picture)}"]
     command.append(f"{report.url}/predict")
     report.curl = shlex.join(command)
     said = _by_curl(command) if shutil.which("curl") else _by_httpx(report.url, picture)
@@ -104,7 +104,7 @@ def _by_httpx(url: str, picture: Path) -> str:
     try:
         asked = httpx.post(
             f"{url}/predict",
-            content=picture.read_bytes(),
+            files={"file": picture.read_bytes()},
             timeout=REQUEST_SECONDS,
             trust_env=False,
         )
@@ -121,7 +121,7 @@ def tell_report(report: Report, console: Console) -> None:
         f"images         {report.images:,}, {report.downloaded:,} of them downloaded now",
         f"test accuracy  {accuracy}",
         f"model          {report.model}",
-        *(f"notebook       {path}" for path in report.notebooks),
+        *(f"notebook       {shown_path(path)}" for path in report.notebooks),
         f"served at      {report.url}",
     ]
     if report.answer:

@@ -24,6 +24,7 @@ from mlflowkit.cli.jobs import Job
 from mlflowkit.cli.screen import Screen
 from mlflowkit.cli.words import clock
 from mlflowkit.core.spec import RunId
+from mlflowkit.core.states import RunState
 from mlflowkit.engine.client import EngineClient
 from mlflowkit.engine.process import EngineProcess
 from mlflowkit.errors import EngineGone, HomeBusy, MlflowkitError, RunInterrupted
@@ -108,13 +109,17 @@ def _here(job: Job, engine: EngineProcess, console: Console, logs: bool) -> Outc
     outcome = Outcome(job.begin(engine))
     left = set(outcome.run_ids)
     for run_id in outcome.run_ids:
-        engine.watch(RunId(run_id), lambda _state, done=run_id: left.discard(done))
+        engine.watch(RunId(run_id), _leaver(left, run_id))
     with Screen(outcome.run_ids, engine.home, console, logs=logs) as screen:
         stop = Stop(screen, engine.loop.wake)
         with stoppable(stop):
             watch = _Foreground(engine, screen, stop, outcome, left)
             engine.serve(watch.over)
     return outcome
+
+
+def _leaver(left: set[str], run_id: str) -> Callable[[RunState], None]:
+    return lambda _state: left.discard(run_id)
 
 
 class _Foreground:

@@ -25,5 +25,6 @@ def main() -> None:
         app(prog_name="mlflowkit")
     except MlflowkitError as exc:
         sys.stdout.flush()
-        print(f"mlflowkit: {exc}", file=sys.stderr)
+        told = [str(exc), *getattr(exc, "__notes__", ())]
+        print("mlflowkit: " + "\n".join(told), file=sys.stderr)
         sys.exit(WRONG_USE if isinstance(exc, UserError) else RUN_FAILED)

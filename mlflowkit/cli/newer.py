@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mlflowkit.run_request import retry_code
 from mlflowkit.authoring.loader import load_dags
 from mlflowkit.cli.console import say
+from mlflowkit.errors import GraphError, ShapeChanged
 from mlflowkit.run_handle import RunHandle, database
+from mlflowkit.run_request import retry_code
 from mlflowkit.store.runs import spec_of
 
 
@@ -32,8 +33,12 @@ def newer_code(handle: RunHandle, *, quiet: bool = False) -> dict[str, Any] | No
             stderr=quiet,
         )
         return None
-    dag = load_dags(origin, spec.dag_id)[0]
-    code, changed = retry_code(dag, spec, handle.home)
+    try:
+        dag = load_dags(origin, spec.dag_id)[0]
+        code, changed = retry_code(dag, spec, handle.home)
+    except (GraphError, ShapeChanged) as exc:
+        exc.add_note("With --code same, the run goes on with the code that it had.")
+        raise
     if changed:
         say(f"changed since the run was started: {', '.join(changed)}", stderr=quiet)
     return code

@@ -49,7 +49,6 @@ def run(
     """Run a notebook as a DAG of one task; the executed notebook is kept."""
     import re
 
-    from mlflowkit.run_request import make_request
     from mlflowkit.authoring.dag import DAG
     from mlflowkit.authoring.notebook import NotebookOperator
     from mlflowkit.cli.console import say
@@ -57,6 +56,7 @@ def run(
     from mlflowkit.cli.jobs import Submit
     from mlflowkit.cli.places import the_home
     from mlflowkit.run_handle import RunList
+    from mlflowkit.run_request import make_request
 
     folder = the_home()
     name = re.sub(r"[^\w.-]+", "_", notebook.stem)

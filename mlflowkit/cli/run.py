@@ -40,10 +40,10 @@ def run(
     The engine that is alive in the home does it; if none is, this process is the engine.
     Ctrl-C stops the run. Exit status: 0 success, 1 failed, 2 wrong use, 130 stopped by Ctrl-C.
     """
-    from mlflowkit.run_request import make_request
     from mlflowkit.cli.finish import do_and_tell
     from mlflowkit.cli.jobs import Submit
     from mlflowkit.cli.places import the_home
+    from mlflowkit.run_request import make_request
 
     folder = the_home()
     dag, params = load(pipeline, param)
@@ -81,7 +81,7 @@ def _hand_over(job: Any, folder: Any, json: bool) -> None:
         say(f"{run_id} was started; `mlflowkit runs show {run_id}` says how it goes")
 
 
-def test(
+def in_process(
     pipeline: str = PIPELINE, param: list[str] | None = PARAM, json: bool = JSON
 ) -> None:
     """Run a DAG in this process, without a store: prints and breakpoints are yours."""

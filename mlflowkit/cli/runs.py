@@ -67,6 +67,7 @@ def show(run: str = RUN, json: bool = JSON) -> None:
     from mlflowkit.cli.closing import as_json
     from mlflowkit.cli.console import console, print_json
     from mlflowkit.cli.table import run_table
+    from mlflowkit.cli.words import shown_path
 
     handle = _handle(run)
     view = handle.view()
@@ -81,7 +82,7 @@ def show(run: str = RUN, json: bool = JSON) -> None:
         )
     for note in view.notes:
         terminal.print(note, markup=False)
-    terminal.print(f"files: {handle.path}", highlight=False, soft_wrap=True)
+    terminal.print(f"files: {shown_path(handle.path)}", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -172,7 +173,7 @@ def cancel(run: str = RUN, json: bool = JSON) -> None:
     handle = _handle(run)
     before = handle.view()
     if not before.ended:
-        carry_out(Cancel(run), handle.home, console(stderr=json))
+        carry_out(Cancel(run), handle.home, console(stderr=True))
     view = handle.view()
     if json:
         print_json(as_json(view))

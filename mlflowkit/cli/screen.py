@@ -22,7 +22,7 @@ from mlflowkit.core.view import InstanceView, RunView
 from mlflowkit.run_handle import RunHandle
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, Group
     from rich.live import Live
 
 LOOK_SECONDS: Final = 0.15
@@ -108,7 +108,7 @@ class Screen:
         if self._live is not None:
             self._live.update(self._tables(), refresh=True)
 
-    def _tables(self) -> object:
+    def _tables(self) -> Group:
         from rich.console import Group
 
         now = datetime.now(UTC)

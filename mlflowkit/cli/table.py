@@ -11,7 +11,7 @@ from mlflowkit.core.states import ENDED, TaskState
 from mlflowkit.core.view import RunView, TaskView
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
 #: Instances of a mapped task that get a line of their own while they run.
 MAX_LINES = 4
@@ -19,19 +19,17 @@ MAX_LINES = 4
 
 def run_table(
     view: RunView, progress: Mapping[tuple[str, int], str], now: datetime
-) -> Table:
+) -> Group:
     """The tasks of a run: state, how long, and what they are at.
 
     Args:
         progress: A line for each running instance, by task id and map index.
     """
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    title = f"{view.run_id}  {view.state}  {took(view.started_at, view.ended_at, now)}"
-    table = Table(
-        title=title.rstrip(), title_justify="left", box=None, pad_edge=False, expand=False
-    )
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("Task", "State", "Time"):
         table.add_column(name, no_wrap=True)
     table.add_column("", overflow="ellipsis", no_wrap=True)
@@ -44,7 +42,10 @@ def run_table(
             table.add_row(
                 f"  {instance_name(task.task_id, index)}", "", "", Text(line, style="dim")
             )
-    return table
+    head = Text(f"{view.run_id}  ", style="bold")
+    head.append(view.state, style=STYLES.get(view.state, ""))
+    head.append(f"  {took(view.started_at, view.ended_at, now)}", style="dim")
+    return Group(head, table)
 
 
 def _time(task: TaskView, now: datetime) -> str:

@@ -47,7 +47,7 @@ class Tour:
         *,
         s3_uri: str | None,
         model_uri: str | None,
-        json: bool,
+        json: bool = False,
     ) -> None:
         self._home, self._json = home, json
         self._own_images = s3_uri is not None
@@ -56,6 +56,8 @@ class Tour:
         models = model_uri or f"s3://{bucket}/models/{params['name']}"
         self._params = {**params, "s3_uri": self._s3_uri, "model_uri": models}
         self._console = console(stderr=json)
+        #: What came of it, once it has succeeded.
+        self.report: Report | None = None
         if params["target"] == "kubernetes" and not self._own_images:
             raise DemoOnLoopback
 
@@ -117,6 +119,7 @@ class Tour:
         if self._params["target"] == "local":
             predict(report, self._a_picture(handle))
         tell_report(report, self._console)
+        self.report = report
         if self._json:
             print_json(report.as_dict())
         return view

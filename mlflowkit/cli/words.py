@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 from mlflowkit.core.states import TaskState
@@ -60,6 +61,12 @@ def when(moment: datetime | None) -> str:
 def instance_name(task_id: str, map_index: int) -> str:
     """`fit`, or `fit[3]` of a mapped task."""
     return task_id if map_index < 0 else f"{task_id}[{map_index}]"
+
+
+def shown_path(path: Path | str) -> str:
+    """A path as short as it can be typed: from the working folder, if it lies below."""
+    whole, here = Path(path), Path.cwd()
+    return str(whole.relative_to(here)) if whole.is_relative_to(here) else str(whole)
 
 
 def states_json(view: RunView) -> dict[str, str]:

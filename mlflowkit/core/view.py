@@ -109,9 +109,7 @@ class RunView:
             if not task.mapped:
                 found[task.task_id] = str(task.state)
             for instance in task.instances if task.mapped else ():
-                index = (
-                    f"[{instance.map_index}]" if instance.map_index != UNMAPPED else ""
-                )
+                index = f"[{instance.map_index}]" if instance.map_index != UNMAPPED else ""
                 found[f"{task.task_id}{index}"] = str(instance.state)
         return found
 
@@ -130,9 +128,7 @@ def task_views(
     lengths = {n.task_id: max((n.length or 0) - n.next_index, 0) for n in nodes}
     left = TaskState.SKIPPED if row.cancelled else TaskState.SCHEDULED
     return tuple(
-        _task_view(
-            task, by_task.get(task.task_id, []), lengths.get(task.task_id, 0), left
-        )
+        _task_view(task, by_task.get(task.task_id, []), lengths.get(task.task_id, 0), left)
         for task in spec.in_order()
     )
 
@@ -150,9 +146,7 @@ def _task_view(
         mapped=task.expansion is not None,
         state=state,
         counts={s: n for s, n in counts.items() if n},
-        instances=tuple(
-            _instance_view(r) for r in sorted(rows, key=lambda r: r.map_index)
-        ),
+        instances=tuple(_instance_view(r) for r in sorted(rows, key=lambda r: r.map_index)),
     )
 
 

@@ -143,12 +143,12 @@ def _fresh_start() -> None:
 
 def flush() -> None:
     """Everything Python has not written yet. User code may have broken or closed its streams."""
+    processes.flush_c()
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except (OSError, ValueError, AttributeError):
             continue
-    processes.flush_c()
 
 
 def _orderly_end() -> None:
