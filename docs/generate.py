@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from mlflowkit import errors
 from mlflowkit._settings_model import Settings
-from mlflowkit.core.states import ENDED, RUN_TRANSITIONS, TRANSITIONS
+from mlflowkit.core import diagram
 
 REFERENCE: Final = Path(__file__).parent / "reference"
 _NOTE: Final = "<!-- Written by docs/generate.py; run `make docs` after a change. -->\n\n"
@@ -48,39 +48,6 @@ def _default(name: str) -> str:
     if isinstance(value, timedelta):
         return f"`{value}`"
     return f"`{value}`" if value != "" else "(empty)"
-
-
-def states_page() -> str:
-    """The two tables of life, as pictures and lists."""
-    return "\n".join(
-        [
-            "# States",
-            "",
-            "Written from `mlflowkit/core/states.py`, the one place that decides a state.",
-            "Ended states are left again only when a person asks for a retry (dotted).",
-            "Cancelled, lost, timed out are reasons beside a state, not states.",
-            "",
-            "## Task instances",
-            "",
-            *_picture(TRANSITIONS),
-            "",
-            f"Ended: {', '.join(f'`{s}`' for s in sorted(ENDED))}.",
-            "",
-            "## DAG runs",
-            "",
-            *_picture(RUN_TRANSITIONS),
-            "",
-        ]
-    )
-
-
-def _picture(table: Mapping[Any, Mapping[Any, Any]]) -> Iterator[str]:
-    yield "```mermaid"
-    yield "stateDiagram-v2"
-    for state, row in table.items():
-        for cause, after in row.items():
-            yield f"    {state} --> {after}: {cause}"
-    yield "```"
 
 
 def errors_page() -> str:
@@ -130,7 +97,7 @@ def _commands(name: str, command: Any) -> Iterator[tuple[str, Any]]:
 
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "settings.md": settings_page,
-    "states.md": states_page,
+    "states.md": diagram.states_page,
     "errors.md": errors_page,
     "commands.md": commands_page,
 }
@@ -138,6 +105,8 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
 
 def page(name: str) -> str:
     """A page as it should be now."""
+    if PAGES[name] is diagram.states_page:  # says by itself where it comes from
+        return diagram.states_page()
     lines = [line.rstrip() for line in PAGES[name]().splitlines()]
     return _NOTE + "\n".join(lines).rstrip() + "\n"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -29,6 +28,7 @@ from mlflowkit.engine.services import ServiceProcesses
 from mlflowkit.errors import InternalError, RunFailed
 from mlflowkit.ports import LaunchOrder
 from mlflowkit.prepare import prepared
+from mlflowkit.run_request import params_as_json
 from mlflowkit.store.runs import StoredRun
 from mlflowkit.surroundings import surroundings
 from mlflowkit.worker.attempt import Attempt, Executable
@@ -92,7 +92,9 @@ class TestRun:
             self._run,
             "",
             surroundings(),
-            json.dumps(dict(params)).encode(),
+            params_as_json(
+                params, lambda v, where: self._values.dump(v, expandable=False, where=where)
+            ),
             facts,
             0,
         )

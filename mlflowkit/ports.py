@@ -274,6 +274,10 @@ class Runtime(Protocol):
     def runs(self, dag_id: str | None) -> Any: ...
 
 
+#: In the JSON of parameters: this one lies in the artifact store.
+STORED = "$stored"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
     """A DAG run that somebody wants. Plain data."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -11,14 +11,20 @@ from typing import Any
 
 import msgspec
 
+from mlflowkit.artifacts import serializers
+from mlflowkit.artifacts.files import FileArtifacts
 from mlflowkit.authoring.bundle import Bundle, make_bundle, spec_json
 from mlflowkit.authoring.dag import DAG
 from mlflowkit.authoring.params import validate_params
 from mlflowkit.core.spec import DagSpec, TaskSpec
+from mlflowkit.core.values import StoredValue
 from mlflowkit.errors import ShapeChanged
-from mlflowkit.ports import RunRequest
+from mlflowkit.ports import STORED, RunRequest
 from mlflowkit.settings import settings
 from mlflowkit.surroundings import surroundings
+
+#: Stores a value; the second argument says where it comes from, for messages.
+Dump = Callable[[object, str], StoredValue]
 
 
 def apply_options(spec: DagSpec, options: Mapping[str, Any]) -> DagSpec:
@@ -50,20 +56,46 @@ def make_request(
     """
     bundle, spec = _packed(dag, options, folder)
     given = validate_params(spec, params)
+    artifacts = FileArtifacts(folder / "artifacts")
     return RunRequest(
         dag_id=dag.dag_id,
         spec_json=spec_json(spec),
         bundle=str(bundle.folder),
-        params_json=json.dumps(given).encode(),
+        params_json=params_as_json(
+            given, lambda value, where: serializers.dump(value, artifacts, where=where)
+        ),
         surroundings=surroundings(),
         logical_date=options.get("logical_date"),
         notes=bundle.notes,
     )
 
 
-def _packed(
-    dag: DAG, options: Mapping[str, Any], folder: Path
-) -> tuple[Bundle, DagSpec]:
+def params_as_json(given: Mapping[str, object], dump: Dump) -> bytes:
+    """Parameters as a JSON object. What JSON cannot say, a DataFrame, goes as a stored value.
+
+    Raises:
+        CannotSerialize: a value cannot travel; the message names the parameter.
+    """
+    found: dict[str, object] = {}
+    for name, value in given.items():
+        found[name] = value
+        if not _is_json(value):
+            stored = dump(value, f"parameter {name!r}")
+            found[name] = {STORED: msgspec.to_builtins(stored)}
+    return json.dumps(found).encode()
+
+
+def _is_json(value: object) -> bool:
+    if isinstance(value, dict) and STORED in value:
+        return False
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _packed(dag: DAG, options: Mapping[str, Any], folder: Path) -> tuple[Bundle, DagSpec]:
     """A DAG's code, stored as it is now, and its spec with the options of a run."""
     bundle = make_bundle(dag, folder)
     spec = apply_options(bundle.spec, options)

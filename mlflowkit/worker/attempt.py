@@ -13,11 +13,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
+
 import mlflowkit
 from mlflowkit.core.spec import RETURN_VALUE, DagSpec
 from mlflowkit.core.values import StoredValue
 from mlflowkit.errors import TaskSkipped, UnknownXCom, UserError
 from mlflowkit.ports import (
+    STORED,
     CellEvent,
     LaunchOrder,
     NotebookRunner,
@@ -86,7 +89,10 @@ class Attempt:
         self._mine: dict[str, object] = {}
         #: What the task's code raised, if it did.
         self.exception: BaseException | None = None
-        self.params: dict[str, Any] = json.loads(order.params_json)
+        self.params = {
+            name: self._param(value)
+            for name, value in json.loads(order.params_json).items()
+        }
         self.ti = TaskInstance(order, code.spec, self.pull, self.push)
         self.context = build_context(
             order, code.spec, self.params, json.loads(order.facts_json), self.ti
@@ -96,6 +102,11 @@ class Attempt:
     def output_base(self) -> Path:
         """Where an executed notebook goes, without suffix."""
         return Path(self.order.output_base)
+
+    def _param(self, value: Any) -> Any:
+        if isinstance(value, dict) and STORED in value:
+            return self._values.load(msgspec.convert(value[STORED], StoredValue))
+        return value
 
     # ── asked by user code ──────────────────────────────────────────────────
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -41,7 +42,14 @@ def make(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
 
     yield make
     for engine in made:
-        engine.close()
+        if not engine.stopping:
+            engine.close()
+
+
+def die(world: World) -> None:
+    """The end of an engine; its runs stay as they are."""
+    world.engine.stop()
+    world.engine.close()
 
 
 def two_steps() -> DAG:
@@ -131,20 +139,21 @@ def test_what_a_person_asks_while_the_store_is_locked_is_refused_in_words(
 
 
 def test_a_full_disk_loses_no_report(make: Make, home: Path) -> None:
-    """SQLite's own limit stands for the disk: nothing can be added to the file."""
+    """A limit on the size of files stands for the disk: the write-ahead log cannot grow."""
     world, executor = make()
     run = world.submit(two_steps())
     world.until(lambda: executor.launched)
-    with world.engine.database.reading() as tx:
-        pages = tx.exec_driver_sql("PRAGMA page_count").scalar()
-        tx.exec_driver_sql(f"PRAGMA max_page_count={pages}")
-    big = AttemptSucceeded(attempt(run, "first"))
-    world.engine.report(Report(event=big, error="x" * 10_000_000))
-    tries: list[None] = []
-    world.until(lambda: tries.append(None) or len(tries) > 5)
-    assert states(run) == {"first": "queued", "second": "none"}
-    with world.engine.database.reading() as tx:
-        tx.exec_driver_sql("PRAGMA max_page_count=1073741823")
+    largest = max(f.stat().st_size for f in home.glob("store.db*"))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest + 2_000_000, before[1]))
+    try:
+        end = AttemptSucceeded(attempt(run, "first"))
+        world.engine.report(Report(event=end, error="x" * 10_000_000))
+        tries: list[None] = []
+        world.until(lambda: tries.append(None) or len(tries) > 5)
+        assert states(run) == {"first": "queued", "second": "none"}
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     world.until(lambda: len(executor.launched) == 2)
     assert len(run["first"].attempts()[0].error) == 10_000_000
 
@@ -165,11 +174,10 @@ def test_what_was_saved_and_not_carried_out_is_worked_by_the_next_engine(
 ) -> None:
     world, executor = make()
     run = world.submit(two_steps())
-    launch, world.engine._carry_out = world.engine._carry_out, lambda _entries: None  # type: ignore[method-assign]
+    world.engine._carry_out = lambda _entries: None  # type: ignore[method-assign]
     world.until(lambda: states(run)["first"] == "queued")
     assert executor.launched == []
-    world.engine.close()
-    del launch
+    die(world)
     second, executor = make()
     assert second.engine.interrupted() == [run.run_id]
     second.engine.resume(run.run_id)  # type: ignore[arg-type]
@@ -183,7 +191,7 @@ def test_what_was_out_is_lost_and_starts_anew_without_a_try_spent(make: Make) ->
     world.until(lambda: executor.launched)
     world.engine.report(Report(event=AttemptStarted(attempt(run, "first"))))
     world.until(lambda: states(run)["first"] == "running")
-    world.engine.close()
+    die(world)
     second, executor = make()
     second.engine.resume(run.run_id)  # type: ignore[arg-type]
     second.until(lambda: executor.launched)
