@@ -545,7 +545,7 @@ class UnknownInput(NotebookError):
 # ── ValueError_ ─────────────────────────────────────────────────────────────
 
 
-class ValueError_(UserError):  # noqa: N801 - the plain name is Python's own
+class ValueError_(UserError):
     """A value or a name that cannot travel between processes."""
 
     code = "value"
@@ -696,7 +696,7 @@ class CapturedTooLarge(ValueError_):
         super().__init__(
             f"task {task_id!r} uses the global {name}, a {type_name} of "
             f"{size_bytes / 1e6:.1f} MB; more than {limit_bytes / 1e6:.0f} MB do not travel "
-            f"with a task's code. Pass it as an argument: {task_id}({name.split('.')[-1]})."
+            f"with a task's code. Pass it as an argument: {task_id}({name.rsplit('.', maxsplit=1)[-1]})."
         )
 
 
@@ -790,7 +790,7 @@ class UnknownXCom(XComError):
 # ── ConnectionError_ ────────────────────────────────────────────────────────
 
 
-class ConnectionError_(UserError):  # noqa: N801 - the plain name is Python's own
+class ConnectionError_(UserError):
     """An outside system that cannot be reached or entered."""
 
     code = "connection"

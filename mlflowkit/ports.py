@@ -8,7 +8,7 @@ the worker that runs them through `running_task()`, and do nothing outside one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -231,7 +231,7 @@ def running_task() -> RunningTask | None:
 
 
 @contextmanager
-def as_running(task: RunningTask) -> Iterator[None]:
+def as_running(task: RunningTask) -> Generator[None, None, None]:
     """Everything inside runs as part of `task`."""
     token = _running.set(task)
     _latest.append(task)

@@ -337,7 +337,8 @@ class ExecutedNotebook:
             from mlflowkit.errors import MissingExtra
 
             raise MissingExtra("nbconvert", "all", "showing a notebook as HTML") from exc
-        body, _ = HTMLExporter().from_notebook_node(nbformat.read(self.path, as_version=4))
+        read: Any = nbformat.read
+        body, _ = HTMLExporter().from_notebook_node(read(self.path, as_version=4))
         return str(body)
 
     def __repr__(self) -> str:

@@ -36,7 +36,6 @@ from mlflowkit.worker.protocol import BlockingChannel, Ended, Order, decode, enc
 from mlflowkit.worker.supervisor import Supervisor
 from mlflowkit.worker.template import Template, hold_locks, may_fork
 
-
 #: What executing a notebook loads in the worker; the notebook itself runs in a kernel.
 NOTEBOOK_IMPORTS = ("papermill.parameterize", "nbclient.client", "ipykernel.kernelspec")
 

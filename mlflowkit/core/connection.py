@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from mlflowkit.errors import InvalidConnection
@@ -49,7 +49,7 @@ class Connection:
     password: str | None = None
     port: int | None = None
     schema: str | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def extra_dejson(self) -> dict[str, Any]:
@@ -154,9 +154,10 @@ def _masked(value: Any, name: str = "") -> Any:
     if name and looks_secret(name):
         return _MASK
     if isinstance(value, Mapping):
-        return {key: _masked(inner, str(key)) for key, inner in value.items()}
+        inside = cast("Mapping[str, Any]", value)
+        return {key: _masked(inner, str(key)) for key, inner in inside.items()}
     if isinstance(value, list | tuple):
-        return [_masked(inner) for inner in value]
+        return [_masked(inner) for inner in cast("list[Any]", value)]
     return value
 
 
@@ -218,14 +219,14 @@ def _json_object(text: str, where: str) -> dict[str, Any]:
         raise InvalidConnection(where, reason) from None
     if not isinstance(value, dict):
         raise InvalidConnection(where, "it is JSON, but not an object in braces.")
-    return value
+    return cast("dict[str, Any]", value)
 
 
 def _extra_of_json(value: Any, where: str) -> dict[str, Any]:
     if value is None or value == "":
         return {}
     if isinstance(value, dict):
-        return value
+        return cast("dict[str, Any]", value)
     return _json_object(str(value), f"extra in {where}")
 
 

@@ -40,7 +40,7 @@ def socket_path(home: Path) -> Path:
     if pointer.exists():
         return Path(pointer.read_text())
     folder = Path(tempfile.mkdtemp(prefix="mlflowkit-"))
-    draft = pointer.with_name(f"{pointer.name}.{os.getpid()}")
+    draft = pointer.with_name(f"{pointer.name}.{folder.name}")
     draft.write_text(str(folder / "engine.sock"))
     try:
         os.link(draft, pointer)  # whole or not at all: the first of several processes wins

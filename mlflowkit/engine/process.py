@@ -13,7 +13,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -282,7 +282,7 @@ class EngineProcess:
             heapq.heappush(self._alarms, (when, run_id))
 
     @contextmanager
-    def _saving(self) -> Iterator[Transaction]:
+    def _saving(self) -> Generator[Transaction, None, None]:
         """A transaction for what a person asked; if it cannot be saved, the person is told."""
         try:
             with self.database.writing() as tx:
@@ -299,8 +299,9 @@ class EngineProcess:
 
     @property
     def busy(self) -> bool:
-        """Whether some run has not ended."""
-        return any(not r.run.ended for r in self._owned.values())
+        """Whether some run has not ended, or something waits for a turn."""
+        waiting = self._events or self._reports or self._again
+        return bool(waiting) or any(not r.run.ended for r in self._owned.values())
 
     def serve(self, until: Callable[[], bool]) -> None:
         """Work until `until()` says so, or `stop`."""

@@ -209,7 +209,10 @@ class Turns:
         now: datetime,
     ) -> None:
         """Places go round: each run gets its share, and what one does not want the next may have."""
-        hungry = deque(r for r in owned.values() if r.run.ready and not r.run.ended)
+        waiting = [r for r in owned.values() if r.run.ready and not r.run.ended]
+        hungry = deque(
+            sorted(waiting, key=lambda r: r.run.out)
+        )  # who has least comes first
         while places > 0 and hungry:
             share = max(places // len(hungry), 1)
             run = hungry.popleft()

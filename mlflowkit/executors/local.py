@@ -142,7 +142,7 @@ class LocalExecutor:
     # ── dispatch ────────────────────────────────────────────────────────────
 
     def _all_short(self) -> bool:
-        return bool(self._keys) and all(
+        return bool(self._slots) and all(
             self._pace.get((a.run_id, a.task_id), 1.0) < SHORT_SECONDS for a in self._slots
         )
 

@@ -144,9 +144,7 @@ class Cluster:
     def _group(self, kind: str) -> Any:
         from kubernetes import client
 
-        return (client.AppsV1Api if kind == "Deployment" else client.CoreV1Api)(
-            self.api
-        )
+        return (client.AppsV1Api if kind == "Deployment" else client.CoreV1Api)(self.api)
 
     def _send(self, what: str, send: Callable[[], Any]) -> bytes:
         response = self._open(what, send)

@@ -29,9 +29,7 @@ def configure(
         try:
             config.load_incluster_config(client_configuration=configuration)
         except config.ConfigException as exc:
-            raise NoCluster(
-                f"this pod's service account cannot be used: {exc}"
-            ) from exc
+            raise NoCluster(f"this pod's service account cannot be used: {exc}") from exc
         name, own = "in-cluster", _pod_namespace()
     else:
         name, own = _load_kubeconfig(config, context, kubeconfig, configuration)
@@ -42,9 +40,7 @@ def configure(
 
 def in_pod() -> bool:
     """Whether this process runs in a pod with a service account."""
-    return (
-        "KUBERNETES_SERVICE_HOST" in os.environ and (SERVICE_ACCOUNT / "token").exists()
-    )
+    return "KUBERNETES_SERVICE_HOST" in os.environ and (SERVICE_ACCOUNT / "token").exists()
 
 
 def _library() -> tuple[Any, Any]:
@@ -67,9 +63,7 @@ def _load_kubeconfig(
         known = {c["name"]: c for c in contexts}
         if context and context not in known:
             names = ", ".join(sorted(known))
-            raise NoCluster(
-                f"the kubeconfig has no context {context!r} (it has: {names})"
-            )
+            raise NoCluster(f"the kubeconfig has no context {context!r} (it has: {names})")
         config.load_kube_config(
             config_file=file, context=context, client_configuration=configuration
         )

@@ -127,9 +127,7 @@ def deploy_model(
             extra_args=server_args,
         )
         server = deploy_local(plan, say=say)
-        return Deployment(
-            "local", name, server.url, plan.model_uri, server.pid, server.log
-        )
+        return Deployment("local", name, server.url, plan.model_uri, server.pid, server.log)
     if target != "kubernetes":
         raise UnknownTarget(target, TARGETS)
     return _to_kubernetes(

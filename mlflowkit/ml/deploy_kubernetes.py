@@ -112,9 +112,7 @@ def _say_once(say: Say, said: str, now: str) -> str:
     return now
 
 
-def _bear(
-    exc: ClusterUnreachable | ClusterRefused, since: float, deadline: float
-) -> None:
+def _bear(exc: ClusterUnreachable | ClusterRefused, since: float, deadline: float) -> None:
     """An API server may restart in the middle of a roll-out: wait a little, not for ever."""
     ours = isinstance(exc, ClusterRefused) and exc.status < 500
     now = time.monotonic()
@@ -163,13 +161,9 @@ def _failure(
     if trouble is None:
         told = own or Failed("Unknown", status.message)
         return RolloutFailed(name, cluster.where, told.reason, told.message, None, "")
-    message = (
-        f"{trouble.message} ({own.reason}: {own.message})" if own else trouble.message
-    )
+    message = f"{trouble.message} ({own.reason}: {own.message})" if own else trouble.message
     tail = _tail(cluster, trouble)
-    return RolloutFailed(
-        name, cluster.where, trouble.reason, message, trouble.pod, tail
-    )
+    return RolloutFailed(name, cluster.where, trouble.reason, message, trouble.pod, tail)
 
 
 def _tail(cluster: Cluster, trouble: Trouble) -> str:

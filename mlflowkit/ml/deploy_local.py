@@ -170,13 +170,9 @@ def _start(plan: LocalPlan, name: str, port: int) -> _Attempt:
     argv += ["--cache", str(plan.cache)] if plan.cache else []
     deadline = time.monotonic() + plan.timeout
     service = f"{name}-{mark}"
-    pid = services.start(
-        service, [*argv, *plan.extra_args], env=dict(os.environ), log=log
-    )
+    pid = services.start(service, [*argv, *plan.extra_args], env=dict(os.environ), log=log)
     started = services.start_time(pid) or 0.0
-    server = Server(
-        service, pid, started, "", plan.host, port, plan.model_uri, str(log)
-    )
+    server = Server(service, pid, started, "", plan.host, port, plan.model_uri, str(log))
     return _Attempt(plan, server, address, deadline)
 
 
@@ -230,9 +226,7 @@ def _try_image(attempt: _Attempt) -> None:
 def wrong_answer(status: int, answer: Any, expected_class: str | None) -> str | None:
     """What is wrong with the answer of `/predict`, or None."""
     if status != 200:
-        said = (
-            answer.get("error", {}).get("message") if isinstance(answer, dict) else None
-        )
+        said = answer.get("error", {}).get("message") if isinstance(answer, dict) else None
         return f"HTTP {status}: {said or answer}"
     found = answer.get("probabilities") if isinstance(answer, dict) else None
     if not isinstance(found, dict) or answer.get("class") not in found:
@@ -246,8 +240,6 @@ def wrong_answer(status: int, answer: Any, expected_class: str | None) -> str | 
 
 
 def _remove_old_logs(name: str) -> None:
-    logs = sorted(
-        services.folder().glob(f"{name}.2*.log"), key=lambda p: p.stat().st_mtime
-    )
+    logs = sorted(services.folder().glob(f"{name}.2*.log"), key=lambda p: p.stat().st_mtime)
     for log in logs[:-_OLD_LOGS]:
         log.unlink(missing_ok=True)

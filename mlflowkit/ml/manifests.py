@@ -239,9 +239,7 @@ def _env(facts: ServerFacts) -> list[Manifest]:
         "TORCH_HOME": "/cache/torch",
     }
     merged = {**fixed, **facts.env}
-    env: list[Manifest] = [
-        {"name": k, "value": str(v)} for k, v in sorted(merged.items())
-    ]
+    env: list[Manifest] = [{"name": k, "value": str(v)} for k, v in sorted(merged.items())]
     if facts.secret and "/" in facts.secret:
         name, key = facts.secret.split("/", 1)
         reference = {"secretKeyRef": {"name": name, "key": key}}

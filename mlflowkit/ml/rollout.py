@@ -70,9 +70,7 @@ def rollout_status(deployment: Object) -> Waiting | Done | Failed:
     """Where the roll-out of a Deployment stands, by the rules of `kubectl rollout status`."""
     status: Object = deployment.get("status") or {}
     wanted = deployment.get("spec", {}).get("replicas", 1)
-    if status.get("observedGeneration", 0) < deployment["metadata"].get(
-        "generation", 0
-    ):
+    if status.get("observedGeneration", 0) < deployment["metadata"].get("generation", 0):
         return Waiting("the cluster has not looked at the new version yet")
     for condition in status.get("conditions") or ():
         if condition.get("reason") == "ProgressDeadlineExceeded":
@@ -91,10 +89,7 @@ def rollout_status(deployment: Object) -> Waiting | Done | Failed:
 def _refusal(status: Object) -> str:
     """Why no pod could be made at all, such as a quota that is used up."""
     for condition in status.get("conditions") or ():
-        if (
-            condition.get("type") == "ReplicaFailure"
-            and condition.get("status") == "True"
-        ):
+        if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
             return f" ({condition.get('reason')}: {condition.get('message')})"
     return ""
 
@@ -121,8 +116,7 @@ def pod_troubles(pod: Object) -> list[Trouble]:
             condition.get("message", ""),
         )
         for condition in status.get("conditions") or ()
-        if condition.get("type") == "PodScheduled"
-        and condition.get("status") == "False"
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "False"
     ]
     if status.get("phase") == "Failed":
         reason = status.get("reason") or "Failed"
@@ -138,9 +132,7 @@ def _container_trouble(pod: str, container: Object) -> Trouble | None:
     if container.get("ready"):
         return None
     state: Object = container.get("state") or {}
-    ended = state.get("terminated") or (container.get("lastState") or {}).get(
-        "terminated"
-    )
+    ended = state.get("terminated") or (container.get("lastState") or {}).get("terminated")
     if ended and (ended.get("exitCode") or ended.get("reason") == "OOMKilled"):
         return _ended_trouble(pod, container, ended)
     waiting = state.get("waiting")

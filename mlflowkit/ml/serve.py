@@ -52,9 +52,7 @@ def arguments() -> argparse.ArgumentParser:
     )
     add("--connection", default="aws_default", help="connection that S3 is read with")
     add("--cache", type=Path, help="folder that models are kept in")
-    add(
-        "--host", default=LOOPBACK, help="address to listen on (default: loopback only)"
-    )
+    add("--host", default=LOOPBACK, help="address to listen on (default: loopback only)")
     add("--port", type=int, default=8080, help="0 takes a free one")
     add("--name", default="model", help="what the metrics call this server")
     add("--threads", type=int, help="threads that one inference uses")
@@ -68,9 +66,7 @@ def arguments() -> argparse.ArgumentParser:
         default=0,
         help="go on answering so long after SIGTERM",
     )
-    add(
-        "--address-file", type=Path, help="written as soon as the server listens (JSON)"
-    )
+    add("--address-file", type=Path, help="written as soon as the server listens (JSON)")
     add(
         "--gated",
         type=float,
@@ -135,9 +131,7 @@ async def serve(options: argparse.Namespace, public: socket.socket) -> int:
     from mlflowkit.ml.serve_limits import Limits
 
     limits = Limits(options.max_bytes, options.max_pixels, waiting=options.max_waiting)
-    state = ServerState(
-        limits, options.workers, options.name, is_open=not options.gated
-    )
+    state = ServerState(limits, options.workers, options.name, is_open=not options.gated)
     private = listening_socket(LOOPBACK, 0) if options.gated is not None else None
     running = _Running(options, state, public, private, asyncio.Event(), [])
     app = create_app(state)

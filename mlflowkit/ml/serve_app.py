@@ -104,9 +104,7 @@ _FORM = {
     "required": ["file"],
     "properties": {"file": _IMAGE["schema"]},
 }
-_REQUEST_BODY = {
-    "content": {"image/*": _IMAGE, "multipart/form-data": {"schema": _FORM}}
-}
+_REQUEST_BODY = {"content": {"image/*": _IMAGE, "multipart/form-data": {"schema": _FORM}}}
 
 
 def _add_predict(app: FastAPI, state: ServerState) -> None:
@@ -120,9 +118,7 @@ def _add_predict(app: FastAPI, state: ServerState) -> None:
             )
         image = await _image_of(request, state.limits)
         if state.at_work >= state.limits.waiting:
-            raise Problem(
-                503, "busy", "too many images are waiting.", {"Retry-After": "1"}
-            )
+            raise Problem(503, "busy", "too many images are waiting.", {"Retry-After": "1"})
         return JSONResponse(await _predicted(state, predictor, image))
 
 
@@ -207,6 +203,4 @@ async def _on_http_exception(request: Request, exc: Exception) -> Response:
 
 async def _on_bug(_: Request, exc: Exception) -> Response:
     # Starlette raises it again after this answer, and uvicorn logs the traceback.
-    return Problem(
-        500, "internal", f"the server failed ({type(exc).__name__})."
-    ).answer()
+    return Problem(500, "internal", f"the server failed ({type(exc).__name__}).").answer()

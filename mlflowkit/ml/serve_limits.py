@@ -76,9 +76,7 @@ class Limited:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        headers = {
-            k: v for k, v in scope["headers"] if k in (b"content-length", b"expect")
-        }
+        headers = {k: v for k, v in scope["headers"] if k in (b"content-length", b"expect")}
         length = headers.get(b"content-length", b"0")
         if length.isdigit() and int(length) > self.most:
             if b"expect" not in headers:  # else the client has not begun to send

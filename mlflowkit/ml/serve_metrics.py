@@ -41,13 +41,9 @@ class Metrics:
                 f"mlflowkit_requests_total{_labels(path=path, status=str(status))} {count}"
                 for (path, status), count in sorted(self.requests.items())
             ),
-            *_head(
-                "mlflowkit_request_seconds", "histogram", "Time to answer a request."
-            ),
+            *_head("mlflowkit_request_seconds", "histogram", "Time to answer a request."),
             *(line for path in sorted(self.buckets) for line in self._histogram(path)),
-            *_head(
-                "mlflowkit_requests_in_flight", "gauge", "Requests being answered now."
-            ),
+            *_head("mlflowkit_requests_in_flight", "gauge", "Requests being answered now."),
             f"mlflowkit_requests_in_flight {self.in_flight}",
             *_head("mlflowkit_ready", "gauge", "1 when the model answers."),
             f"mlflowkit_ready {int(ready)}",

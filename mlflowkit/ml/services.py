@@ -62,10 +62,7 @@ def read(name: str) -> Entry:
     try:
         raw = json.loads((folder() / f"{name}.json").read_text())
         return Entry(
-            *(
-                Server(**s) if (s := raw.get(k)) else None
-                for k in ("current", "candidate")
-            )
+            *(Server(**s) if (s := raw.get(k)) else None for k in ("current", "candidate"))
         )
     except (OSError, ValueError, TypeError, AttributeError):
         return Entry()
@@ -187,15 +184,10 @@ def holder_of(port: int) -> str | None:
         found = [
             c
             for c in psutil.net_connections("tcp")
-            if c.status == psutil.CONN_LISTEN
-            and c.laddr
-            and c.laddr.port == port
-            and c.pid
+            if c.status == psutil.CONN_LISTEN and c.laddr and c.laddr.port == port and c.pid
         ]
         return (
-            f"{psutil.Process(found[0].pid).name()} (pid {found[0].pid})"
-            if found
-            else None
+            f"{psutil.Process(found[0].pid).name()} (pid {found[0].pid})" if found else None
         )
     except (psutil.Error, OSError):
         return None

@@ -9,10 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Executable
+from sqlalchemy import Connection, Executable, Table
+from sqlalchemy.dialects.sqlite import insert as upsert_into
 from sqlalchemy.sql.compiler import SQLCompiler
 
 Row = Mapping[str, Any]
+
+
+def upsert(table: Table) -> Any:
+    """Insert a row, or put it in the place of the one with the same primary key."""
+    keys: list[str] = [c.name for c in table.primary_key]
+    statement = upsert_into(table)
+    changes: dict[str, Any] = {
+        c.name: statement.excluded[c.name] for c in table.c if c.name not in keys
+    }
+    return statement.on_conflict_do_update(index_elements=keys, set_=changes)
 
 
 class Prepared:

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import (
     Connection,
-    Table,
     bindparam,
     delete,
     func,
@@ -25,7 +24,7 @@ from mlflowkit.core.spec import AttemptId, DagSpec, RunId, TaskId
 from mlflowkit.core.states import RUN_ENDED, RunState, TaskState
 from mlflowkit.ports import RunRequest, Surroundings
 from mlflowkit.store import codec
-from mlflowkit.store.prepared import Prepared
+from mlflowkit.store.prepared import Prepared, upsert
 from mlflowkit.store.tables import (
     dags,
     leases,
@@ -56,13 +55,6 @@ class OutboxEntry(NamedTuple):
     decision: Launch | Kill
 
 
-def _upsert(table: Table) -> Any:
-    keys = [c.name for c in table.primary_key]
-    statement = upsert_into(table)
-    changes = {c.name: statement.excluded[c.name] for c in table.c if c.name not in keys}
-    return statement.on_conflict_do_update(index_elements=keys, set_=changes)
-
-
 _FACTS = (
     "dag_id",
     "run_id",
@@ -72,8 +64,8 @@ _FACTS = (
     "data_interval_end",
     "created_at",
 )
-_SAVE_INSTANCE = Prepared(_upsert(task_instances), task_instances.c.keys())
-_SAVE_NODE = Prepared(_upsert(nodes), nodes.c.keys())
+_SAVE_INSTANCE = Prepared(upsert(task_instances), task_instances.c.keys())
+_SAVE_NODE = Prepared(upsert(nodes), nodes.c.keys())
 _SAVE_LOG = Prepared(insert(run_log), run_log.c.keys())
 _SAVE_OUTBOX = Prepared(insert(outbox), outbox.c.keys())
 _SAVE_SEQ = Prepared(
@@ -90,7 +82,7 @@ _LEASE = select(leases.c.engine_id).where(leases.c.name == "engine")
 def take_lease(tx: Connection, engine_id: str, pid: int, now: datetime) -> None:
     """From now on only this engine may write runs."""
     row = {"name": "engine", "engine_id": engine_id, "pid": pid, "taken_at": now}
-    tx.execute(_upsert(leases), row)
+    tx.execute(upsert(leases), row)
 
 
 def lease_holder(tx: Connection) -> str | None:
@@ -201,13 +193,12 @@ def spec_of(tx: Connection, run_id: str) -> DagSpec | None:
 def instance_rows(tx: Connection, run_key: int) -> list[InstanceRow]:
     """All task instances of a run that have a row."""
     found = tx.execute(select(task_instances).where(task_instances.c.run_key == run_key))
-    return [
-        InstanceRow(
-            **{k: v for k, v in r.items() if k != "run_key"}
-            | {"state": TaskState(r["state"])}
-        )
-        for r in found.mappings()
-    ]
+    names = [name for name in task_instances.c.keys() if name != "run_key"]  # noqa: SIM118
+    return [InstanceRow(**_row(r, names)) for r in found.mappings()]
+
+
+def _row(found: Any, names: list[str]) -> dict[str, Any]:
+    return {name: found[name] for name in names} | {"state": TaskState(found["state"])}
 
 
 def node_rows(tx: Connection, run_key: int) -> list[NodeRow]:

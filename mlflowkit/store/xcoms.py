@@ -7,26 +7,18 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, delete, select
-from sqlalchemy.dialects.sqlite import insert as upsert_into
 
 from mlflowkit.core.spec import AttemptId
 from mlflowkit.core.values import StoredValue
 from mlflowkit.store import codec
-from mlflowkit.store.prepared import Prepared
+from mlflowkit.store.prepared import Prepared, upsert
 from mlflowkit.store.tables import attempts, runs, xcoms
 
 _COLUMNS = [c for c in xcoms.c if c.name not in ("run_key", "task_id", "attempt")]
 
 
-def _save(table: Any) -> Any:
-    keys = [c.name for c in table.primary_key]
-    statement = upsert_into(table)
-    changes = {c.name: statement.excluded[c.name] for c in table.c if c.name not in keys}
-    return statement.on_conflict_do_update(index_elements=keys, set_=changes)
-
-
-_SAVE_XCOM = Prepared(_save(xcoms), xcoms.c.keys())
-_SAVE_ATTEMPT = Prepared(_save(attempts), attempts.c.keys())
+_SAVE_XCOM = Prepared(upsert(xcoms), xcoms.c.keys())
+_SAVE_ATTEMPT = Prepared(upsert(attempts), attempts.c.keys())
 
 
 def xcom_row(

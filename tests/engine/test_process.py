@@ -316,7 +316,7 @@ def test_a_command_that_makes_no_sense_is_refused_and_harms_nobody(
             try:
                 got.extend(person.recv(65536))
             except BlockingIOError:
-                return False
+                pass
             return got.count(b"\n") > len(lines)
 
         world.until(read)

@@ -1,0 +1,188 @@
+"""The migrations make the tables that the code has, and a store that cannot be used says why."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, inspect
+
+from mlflowkit.core.states import RunState, TaskState
+from mlflowkit.errors import HomeOnNetwork, HomeUnwritable, StoreDamaged, StoreTooNew
+from mlflowkit.settings import home as settings_home
+from mlflowkit.store import database
+from mlflowkit.store.database import HEAD, open_database
+from mlflowkit.store.tables import metadata
+
+
+def test_head_is_the_newest_migration() -> None:
+    config = Config()
+    place = Path(database.__file__).parent / "migrations"
+    config.set_main_option("script_location", str(place))
+    assert ScriptDirectory.from_config(config).get_heads() == [HEAD]
+
+
+def test_a_migrated_store_has_the_tables_of_the_code(tmp_path: Path) -> None:
+    opened = open_database(tmp_path)
+    with opened.reading() as tx:
+        context = MigrationContext.configure(tx, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+    opened.close()
+
+
+def test_a_migrated_store_has_the_checks_and_keys_of_the_code(tmp_path: Path) -> None:
+    """What Alembic does not compare: CHECKs, primary and foreign keys, whole."""
+    open_database(tmp_path).close()
+    made = create_engine(f"sqlite:///{tmp_path / 'made.db'}")
+    metadata.create_all(made)
+    migrated = create_engine(f"sqlite:///{tmp_path / 'store.db'}")
+    for table in metadata.tables:
+        for ask in ("get_check_constraints", "get_pk_constraint", "get_foreign_keys"):
+            there = getattr(inspect(migrated), ask)(table)
+            assert there == getattr(inspect(made), ask)(table), (table, ask)
+
+
+@pytest.mark.parametrize(
+    ("table", "states"), [("runs", RunState), ("task_instances", TaskState)]
+)
+def test_the_store_takes_every_state_and_no_other(
+    tmp_path: Path, table: str, states: type[RunState] | type[TaskState]
+) -> None:
+    open_database(tmp_path).close()
+    with closing(sqlite3.connect(tmp_path / "store.db")) as db:
+        (sql,) = db.execute("SELECT sql FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+    allowed = sql.partition("state IN (")[2].partition(")")[0]
+    assert {word.strip(" '\n") for word in allowed.split(",")} == {str(s) for s in states}
+
+
+def test_opening_a_store_twice_changes_nothing(tmp_path: Path) -> None:
+    open_database(tmp_path).close()
+    before = (tmp_path / "store.db").read_bytes()
+    open_database(tmp_path).close()
+    assert (tmp_path / "store.db").read_bytes() == before
+
+
+OPEN = """
+import sys
+from pathlib import Path
+from mlflowkit.store.database import open_database
+sys.stdin.readline()
+open_database(Path(sys.argv[1])).close()
+"""
+
+
+def test_several_processes_may_open_a_new_home_at_once(tmp_path: Path) -> None:
+    openers = [
+        subprocess.Popen(
+            [sys.executable, "-c", OPEN, str(tmp_path)],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(5)
+    ]
+    told = [opener.communicate("go\n", timeout=60)[1] for opener in openers]
+    assert [o.returncode for o in openers] == [0] * 5, told
+
+
+def test_a_damaged_file_is_named_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "store.db").write_bytes(b"not a database " * 100)
+    with pytest.raises(StoreDamaged, match="not a database") as damaged:
+        open_database(tmp_path)
+    assert str(tmp_path / "store.db") in str(damaged.value)
+    assert (tmp_path / "store.db").read_bytes() == b"not a database " * 100
+
+
+def test_a_store_of_a_newer_mlflowkit_is_left_alone(tmp_path: Path) -> None:
+    open_database(tmp_path).close()
+    with closing(sqlite3.connect(tmp_path / "store.db")) as db:
+        db.execute("UPDATE alembic_version SET version_num = '9999'")
+        db.commit()
+    with pytest.raises(StoreTooNew, match="9999"):
+        open_database(tmp_path)
+
+
+def test_a_store_that_nobody_may_write_is_an_error_that_names_the_home(
+    tmp_path: Path,
+) -> None:
+    code = """
+        from mlflowkit.store.database import open_database
+        open_database(Path(sys.argv[1]))
+    """
+    said = _without_write_permission(code, tmp_path / "home")
+    assert f"HomeUnwritable: the home {tmp_path / 'home'} cannot be written" in said
+
+
+def test_a_home_that_cannot_be_made_is_an_error_that_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MLFLOWKIT_HOME", str(tmp_path / "file" / "home"))
+    with pytest.raises(HomeUnwritable, match="set MLFLOWKIT_HOME to a folder of yours"):
+        settings_home()
+
+
+def test_a_read_only_home_is_refused(tmp_path: Path) -> None:
+    code = """
+        os.environ["MLFLOWKIT_HOME"] = sys.argv[1]
+        from mlflowkit.settings import home
+        home()
+    """
+    said = _without_write_permission(code, tmp_path / "home")
+    assert f"the home {tmp_path / 'home'} cannot be written: it is read-only" in said
+
+
+def _without_write_permission(code: str, home: Path) -> str:
+    """Run it where `home` is read-only, also for root. Returns what it said in the end."""
+    home.mkdir()
+    home.chmod(0o555)
+    command = [sys.executable, "-c", f"import os, sys\nfrom pathlib import Path\n{dedent(code)}"]
+    if os.geteuid() == 0:
+        if shutil.which("setpriv") is None:
+            pytest.skip("root may write everywhere, and there is no setpriv to forbid it")
+        command = ["setpriv", "--bounding-set", "-dac_override", *command]
+    done = subprocess.run(
+        [*command, str(home)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    return done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.sshfs", "9p", "lustre"])
+def test_a_home_on_a_network_file_system_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    share = tmp_path / "the share"
+    mounts = tmp_path / "mounts"
+    where = str(share).replace(" ", "\\040")
+    mounts.write_text(f"/dev/sda / ext4 rw 0 0\nserver:/x {where} {kind} rw 0 0\n")
+    monkeypatch.setenv("MLFLOWKIT_MOUNTS", str(mounts))
+    monkeypatch.setenv("MLFLOWKIT_HOME", str(share / "home"))
+    with pytest.raises(HomeOnNetwork, match="Set MLFLOWKIT_HOME to a folder on a local disk"):
+        settings_home()
+    assert not (share / "home" / "store.db").exists()
+    monkeypatch.setenv("MLFLOWKIT_HOME", str(tmp_path / "the shared"))
+    assert settings_home() == tmp_path / "the shared"
+
+
+def test_a_home_that_was_refused_is_refused_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text("server:/x / nfs rw 0 0\n")
+    monkeypatch.setenv("MLFLOWKIT_MOUNTS", str(mounts))
+    monkeypatch.setenv("MLFLOWKIT_HOME", str(tmp_path / "home"))
+    for _ in range(2):
+        with pytest.raises(HomeOnNetwork, match="nfs"):
+            settings_home()
