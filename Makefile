@@ -50,7 +50,8 @@ format: $(STAMPS)/dev  ## Format and fix what can be fixed
 	$(BIN)/ruff check --fix .
 
 laws: $(STAMPS)/dev  ## The laws of the core, with many more examples
-	HYPOTHESIS_PROFILE=night $(BIN)/python -m pytest tests/core $(ARGS)
+	HYPOTHESIS_PROFILE=night $(BIN)/python -m pytest --timeout 0 tests/core/test_machine_laws.py $(ARGS)
+	$(BIN)/python scripts/mutants.py
 
 chaos: $(STAMPS)/dev  ## Kill the engine and its workers, over and over
 	$(BIN)/python -m pytest tests/chaos $(ARGS)

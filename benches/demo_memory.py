@@ -44,8 +44,8 @@ def sample(root: psutil.Process, peak: Peak) -> None:
     total = sum(pss for pss, _ in found)
     if total > peak.bytes:
         peak.bytes, peak.processes = total, len(found)
-        pss, words = max(found)
-        peak.largest = f"{pss / 1e9:.2f} GB: {words}"
+        largest, name = max(found)
+        peak.largest = f"{largest / 1e9:.2f} GB: {name}"
 
 
 def main() -> int:

@@ -85,7 +85,14 @@ def commands_page() -> str:
     ]
     for name, command in _commands("mlflowkit", typer.main.get_command(app)):
         context = command.make_context(name, [], resilient_parsing=True, terminal_width=88)
-        lines += [f"## {name}", "", "```text", command.get_help(context).rstrip(), "```", ""]
+        lines += [
+            f"## {name}",
+            "",
+            "```text",
+            command.get_help(context).rstrip(),
+            "```",
+            "",
+        ]
     return "\n".join(lines)
 
 

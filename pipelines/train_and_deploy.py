@@ -16,7 +16,7 @@ from mlflowkit import dag, notebook, task
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mlflowkit.ml.deploy import Deployment
+    from mlflowkit.ml.deploy import Deployment, Target
     from mlflowkit.ml.images import Manifest
 
 
@@ -47,7 +47,7 @@ def upload_model(model: Path, model_uri: str, connection: str) -> str:
 def deploy_model(
     version: str,
     manifest: Manifest,
-    target: str,
+    target: Target,
     connection: str,
     name: str,
     port: int | None,

@@ -87,13 +87,12 @@ class EngineProcess:
         self.home, self._clock, self._slice = home, clock, slice_
         self.engine_id = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._lock = HomeLock(home)
-        self.database: Database = open_database(home, synchronous=synchronous)
-        self.folder = engine_folder(home, self.engine_id)
-        processes.hold_shared(self.folder / "alive.lock")
-        bury_earlier_engines(home, self.engine_id)
-        with self.database.writing() as tx:
-            stored.take_lease(tx, self.engine_id, os.getpid(), clock())
-            last = stored.last_outbox_id(tx)
+        try:
+            self.database: Database = open_database(home, synchronous=synchronous)
+            last = self._take_over()
+        except BaseException:
+            self._lock.release()
+            raise
         self.loop = SelectLoop()
         self.services = ServiceProcesses()
         self._turns = Turns(self.database, self.engine_id, clock, last)
@@ -107,6 +106,16 @@ class EngineProcess:
         self._started_at: float | None = None
         self.stopping = False
         self.last_busy = time.monotonic()
+
+    def _take_over(self) -> int:
+        """Nothing of an earlier engine lives on, and only this one writes. Returns the last
+        number of the outbox."""
+        self.folder = engine_folder(self.home, self.engine_id)
+        self._alive = processes.hold_shared(self.folder / "alive.lock")
+        bury_earlier_engines(self.home, self.engine_id)
+        with self._saving() as tx:
+            stored.take_lease(tx, self.engine_id, os.getpid(), self._clock())
+            return stored.last_outbox_id(tx)
 
     # ── what executors tell and ask (ports.Engine) ──────────────────────────
 
@@ -322,6 +331,7 @@ class EngineProcess:
         self.database.close()
         self.loop.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+        os.close(self._alive)
         self._lock.release()
 
     def _timeout(self) -> float | None:

@@ -24,9 +24,9 @@ class ServiceProcesses:
         Raises:
             ServiceNotStarted: the program cannot be started.
         """
-        log.parent.mkdir(parents=True, exist_ok=True)
         clean = {k: v for k, v in env.items() if k != ENGINE_MARK}
         try:
+            log.parent.mkdir(parents=True, exist_ok=True)
             with log.open("ab") as out:
                 process = subprocess.Popen(
                     argv,

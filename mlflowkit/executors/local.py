@@ -156,10 +156,13 @@ class LocalExecutor:
         busy = self._busy()
         while self._queue and busy < self._parallelism:
             order = self._queue.popleft()
-            slot = self._free_slot(order)
+            template = self._template(order)
+            if template is None:
+                continue  # it could not be started: the attempt has failed
+            slot = self._free_slot(template, order)
             if slot is None:
                 waiting.append(order)
-                if self._template(order).broken:
+                if template.broken:
                     continue
                 break
             self._give(slot, order)
@@ -176,27 +179,37 @@ class LocalExecutor:
         slot.template.used_at = time.monotonic()
         slot.give(order)
 
-    def _template(self, order: LaunchOrder) -> TemplateProcess:
+    def _template(self, order: LaunchOrder) -> TemplateProcess | None:
         key = self._keys[order.attempt]
         template = self._templates.get(key)
         if template is None or template.retired:
-            self._count += 1
-            template = TemplateProcess(
-                self._loop,
-                self,
-                self._folder / f"template-{self._count}",
-                order.bundle,
-                self._full[key],
-                self._engine_id,
-            )
+            try:
+                template = self._new_template(key)
+            except OSError as exc:  # its interpreter or its working folder is gone
+                self._over(order.attempt)
+                failed = AttemptFailed(
+                    order.attempt, f"no process can be started: {exc}", False
+                )
+                self._engine.report(Report(event=failed))
+                return None
             self._templates[key] = template
             self._retire_old()
         self._templates.move_to_end(key)
         return template
 
-    def _free_slot(self, order: LaunchOrder) -> Slot | None:
+    def _new_template(self, key: TemplateKey) -> TemplateProcess:
+        self._count += 1
+        return TemplateProcess(
+            self._loop,
+            self,
+            self._folder / f"template-{self._count}",
+            key[0],
+            self._full[key],
+            self._engine_id,
+        )
+
+    def _free_slot(self, template: TemplateProcess, order: LaunchOrder) -> Slot | None:
         """The slot that has been idle longest, so that others can make ready for the next task."""
-        template = self._template(order)
         if template.broken:
             return None
         idle = [s for s in template.slots.values() if not s.orders and not s.dead]

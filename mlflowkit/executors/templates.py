@@ -24,6 +24,10 @@ from mlflowkit.worker.protocol import (
 )
 
 
+#: Whoever has closed its end of the stream ends within this time, or is ended.
+GONE_SECONDS = 5.0
+
+
 class Owner(Protocol):
     """Who hears of slots: the executor."""
 
@@ -188,12 +192,17 @@ class TemplateProcess:
 
     def _gone(self) -> None:
         """The template died. Its supervisors are told by closing their streams."""
-        status = self.process.wait()
+        try:
+            status = self.process.wait(GONE_SECONDS)
+        except subprocess.TimeoutExpired:  # somebody's module closed our end of the stream
+            self.process.kill()
+            status = self.process.wait()
         if self.retired:
             return
         self._sweep()
         self.crashed = status < 0 and not self.ready
-        why = f"while its code was loaded: {processes.words_for_code(status)}"
+        when = "" if self.ready else "while its code was loaded, "
+        why = when + processes.words_for_code(status)
         self._break(why, self.log.read_text(errors="replace")[-4000:])
         self._when_dead(lambda: self._drop_all(why))
 

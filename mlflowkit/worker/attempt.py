@@ -30,6 +30,8 @@ from mlflowkit.ports import (
 from mlflowkit.worker.context import MappedValues, TaskInstance, build_context
 from mlflowkit.worker.protocol import Ended
 
+#: Characters of an error that are kept.
+LONGEST_TEXT = 200_000
 OUR_FOLDER = str(Path(mlflowkit.__file__).parent)
 
 
@@ -185,7 +187,7 @@ class Attempt:
                 if result is not None:
                     self.push(RETURN_VALUE, result)
         except TaskSkipped as exc:
-            return Ended(attempt, "skipped", why=str(exc) or "it skipped itself")
+            return Ended(attempt, "skipped", why=sendable(str(exc)) or "it skipped itself")
         except BaseException as exc:  # noqa: BLE001 - user code may raise anything
             self.exception = exc
             return self._failed(exc)
@@ -203,8 +205,8 @@ class Attempt:
         return Ended(
             self.order.attempt,
             "failed",
-            why=why,
-            error=story(),
+            why=sendable(why),
+            error=sendable(story()),
             retryable=retryable,
             facts={"exception": stored} if stored is not None else {},
         )
@@ -242,9 +244,22 @@ def _stored(found: Mapping[str, Any] | None) -> StoredValue | None:
     return StoredValue(**{**found, "keys": tuple(keys) if keys is not None else None})
 
 
+def sendable(text: str) -> str:
+    """A text that any file and frame can take: no half characters, and not without end."""
+    text = text.encode(errors="backslashreplace").decode()
+    left_out = len(text) - LONGEST_TEXT
+    if left_out <= 0:
+        return text
+    half = LONGEST_TEXT // 2
+    return f"{text[:half]}\n[{left_out:,} characters left out]\n{text[-half:]}"
+
+
 def one_line(exc: BaseException) -> str:
     """`ValueError: no such file`, shortened, for the task instance's reason."""
-    lines = str(exc).strip().splitlines()
+    try:
+        lines = str(exc).strip().splitlines()
+    except Exception:  # noqa: BLE001 - its text is made by user code
+        lines = ["(its text cannot be shown)"]
     text = f"{type(exc).__name__}: {lines[0]}" if lines else type(exc).__name__
     return text if len(text) <= 300 else text[:297] + "..."
 

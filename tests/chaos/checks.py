@@ -17,7 +17,7 @@ from mlflowkit.core.spec import AttemptId, RunId, TaskId
 from mlflowkit.core.states import TaskState
 from mlflowkit.store import runs as stored
 from mlflowkit.store.database import Transaction, open_database
-from mlflowkit.store.tables import attempts
+from mlflowkit.store.tables import attempts, runs
 from tests.homes import assert_nothing_left
 
 
@@ -46,7 +46,7 @@ def check_home(home: Path, marks: Path, *, state: str = "success") -> None:
     database = open_database(home)
     try:
         with database.reading() as tx:
-            run_ids = [r for r, in tx.execute(select(stored.runs.c.run_id))]
+            run_ids = [r for (r,) in tx.execute(select(runs.c.run_id))]
             assert run_ids
             for run_id in run_ids:
                 check_run(tx, run_id, read_marks(marks), state)

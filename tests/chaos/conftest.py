@@ -27,9 +27,7 @@ class Arena:
     def __init__(self, home: Path) -> None:
         self.home, self.marks = home, home.parent / "marks"
 
-    def start(
-        self, what: str, **env: str
-    ) -> subprocess.Popen[bytes]:
+    def start(self, what: str, **env: str) -> subprocess.Popen[bytes]:
         """Start a driver. What it and its engine say lies in `driver.log`."""
         around = {
             **os.environ,

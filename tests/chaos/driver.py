@@ -42,7 +42,7 @@ def plant_early_launch() -> None:
         return entries
 
     EngineProcess.__init__ = init  # type: ignore[method-assign]
-    Turns._save = early  # type: ignore[method-assign]
+    Turns._save = early  # type: ignore[method-assign, assignment]
 
 
 def main(what: str) -> int:

@@ -37,9 +37,7 @@ def test_dying_there_again_while_it_resumes_loses_nothing(arena: Arena, name: st
 
 
 def test_the_checks_find_an_engine_that_acts_before_it_has_saved(arena: Arena) -> None:
-    died = arena.go(
-        "run", CHAOS_PLANT="early", MLFLOWKIT_FAILPOINTS="turn.before_commit:1"
-    )
+    died = arena.go("run", CHAOS_PLANT="early", MLFLOWKIT_FAILPOINTS="turn.before_commit:1")
     assert died == -signal.SIGKILL, arena.said()
     assert arena.go("resume") == 0, arena.said()
     with pytest.raises(AssertionError, match="before it was decided|nobody had decided"):

@@ -135,7 +135,11 @@ def test_an_engine_that_dies_harms_no_other_process_on_the_store(arena: Arena) -
     ]
     try:
         for name in ("turn.before_commit", "carry_out.before", "report.before"):
-            what = "resume" if (arena.home / "store.db").exists() and _has_run(arena) else "run"
+            what = (
+                "resume"
+                if (arena.home / "store.db").exists() and _has_run(arena)
+                else "run"
+            )
             died = arena.go(what, MLFLOWKIT_FAILPOINTS=f"{name}:3")
             assert died == -signal.SIGKILL, arena.said()
         assert arena.go("resume") == 0, arena.said()

@@ -113,8 +113,9 @@ def test_a_second_ctrl_c_leaves_at_once_and_the_run_can_be_resumed_or_cancelled(
     process = terminal.start("run", "p.py")
     wait_until((terminal.folder / "asleep").exists, "the task sleeps")
     process.send_signal(signal.SIGINT)
-    assert process.stdout is not None
-    wait_until(lambda: "once more" in process.stdout.readline(), "it says that it stops")
+    said = process.stdout
+    assert said is not None
+    wait_until(lambda: "once more" in said.readline(), "it says that it stops")
     process.send_signal(signal.SIGINT)
     assert finished(process).status == 130
     wait_until(lambda: terminal.left_running() == [], "all that it had started has ended")

@@ -47,6 +47,11 @@ class World:
         self.engine.serve(lambda: bool(what()) or time.monotonic() > deadline)
         assert what(), f"not in {seconds} s"
 
+    def rounds(self, count: int) -> None:
+        """Let the engine go round so many times."""
+        left = iter(range(count))
+        self.engine.serve(lambda: next(left, None) is None)
+
     def finish(self, *runs: RunHandle) -> None:
         """Let the engine work until these runs have ended."""
         self.until(lambda: not self.engine.busy)

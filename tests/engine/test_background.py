@@ -147,7 +147,9 @@ def test_waiting_has_an_end(home: Path, tmp_path: Path) -> None:
     assert run.wait(30) is run
 
 
-def test_whoever_waits_is_told_when_the_engine_is_killed(home: Path, tmp_path: Path) -> None:
+def test_whoever_waits_is_told_when_the_engine_is_killed(
+    home: Path, tmp_path: Path
+) -> None:
     gate = tmp_path / "gate"
     run = gated(gate).run(wait=False)  # type: ignore[attr-defined]
     wait_until(Path(f"{gate}.started").exists)

@@ -11,11 +11,13 @@ import pytest
 
 from mlflowkit import RunFailed, TaskSkipped, dag, get_current_context, task
 from mlflowkit.app import Commands, make_engine
+from mlflowkit.core.states import TaskState
 from mlflowkit.engine.commands import CommandServer, socket_path
 from mlflowkit.errors import (
     HomeBusy,
     RunNotFound,
     RunStillRunning,
+    StoreDamaged,
     TaskNotInRun,
 )
 from tests.engine.conftest import World
@@ -206,7 +208,9 @@ def test_what_a_task_may_pull(world: World) -> None:
         "default": 5,
         "later": None,
     }
-    assert unknown_task.startswith("UnknownXComTask: task 'pulls' asks for an XCom of 'give'")
+    assert unknown_task.startswith(
+        "UnknownXComTask: task 'pulls' asks for an XCom of 'give'"
+    )
     assert unknown_key.startswith("UnknownXCom: task 'pulls' asks for the XCom 'othr'")
     assert "other" in unknown_key
     assert run["looks_at_skipped"].result() == [None, None]
@@ -347,7 +351,7 @@ def test_a_mapped_run_is_cancelled_in_the_middle(world: World, tmp_path: Path) -
         after(slow.expand(n=list(range(200))))
 
     run = world.submit(d())
-    world.until(lambda: run.view().task("slow").counts.get("success", 0) >= 10)
+    world.until(lambda: run.view().task("slow").counts.get(TaskState.SUCCESS, 0) >= 10)
     world.until(lambda: Path(lines).stat().st_size >= 13)
     world.engine.cancel(run.run_id)  # type: ignore[arg-type]
     world.finish(run)
@@ -414,16 +418,11 @@ def test_a_timeout_is_a_failure_that_is_tried_again(world: World) -> None:
 def test_a_notebook_that_runs_out_of_time_takes_its_kernel_along(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import nbformat.v4 as nb
-
     from mlflowkit import notebook
 
     pid = tmp_path / "pid"
     source = f"import os, time\nopen({str(pid)!r}, 'w').write(str(os.getpid()))\n"
-    cells = [nb.new_code_cell(source), nb.new_code_cell("time.sleep(600)")]
-    metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
-    book = nb.new_notebook(cells=cells, metadata=metadata)
-    (tmp_path / "sleeps.ipynb").write_text(nb_text(book))
+    (tmp_path / "sleeps.ipynb").write_text(_notebook(source, "time.sleep(600)"))
     monkeypatch.chdir(tmp_path)
 
     @dag
@@ -439,10 +438,55 @@ def test_a_notebook_that_runs_out_of_time_takes_its_kernel_along(
     assert not alive(int(pid.read_text()))
 
 
-def nb_text(book: object) -> str:
-    import nbformat
+def _notebook(*sources: str) -> str:
+    cells: list[dict[str, object]] = [
+        {
+            "cell_type": "code",
+            "source": s,
+            "metadata": {},
+            "outputs": [],
+            "execution_count": None,
+        }
+        for s in sources
+    ]
+    spec = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    return json.dumps(
+        {"cells": cells, "metadata": spec, "nbformat": 4, "nbformat_minor": 4}
+    )
 
-    return str(nbformat.writes(book))  # type: ignore[no-untyped-call]
+
+def test_a_home_that_could_not_be_opened_can_be_opened_once_it_is_mended(
+    home: Path,
+) -> None:
+    (home / "store.db").write_text("this is no database, " * 100)
+    with pytest.raises(StoreDamaged):
+        make_engine(home)
+    (home / "store.db").unlink()
+    make_engine(home).close()
+    assert sorted((home / "engines").iterdir()) == []
+
+
+def test_a_service_whose_log_cannot_be_made_is_an_error_in_its_task(
+    world: World, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    log = tmp_path / "file" / "log"
+
+    @task
+    def starts() -> None:
+        from mlflowkit.ports import current_services
+
+        services = current_services()
+        assert services is not None
+        services.start("x", ["sleep", "1"], env={}, log=log)
+
+    @dag
+    def d() -> None:
+        starts()
+
+    run = world.run(d())
+    assert run.state == "failed"
+    assert "the service 'x' could not be started" in run["starts"].attempts()[0].reason
 
 
 def test_several_runs_share_the_places(world: World, tmp_path: Path) -> None:

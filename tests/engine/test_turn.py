@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from sqlalchemy import select
 
 from mlflowkit import DAG, dag, task
 from mlflowkit.app import item_of, make_request
-from mlflowkit.core.events import AttemptStarted, AttemptSucceeded
+from mlflowkit.core.events import AttemptFailed, AttemptStarted, AttemptSucceeded
+from mlflowkit.core.spec import AttemptId
 from mlflowkit.engine import process
 from mlflowkit.engine.process import EngineProcess
 from mlflowkit.errors import HomeUnwritable, LeaseLost
@@ -70,9 +72,15 @@ def two_steps() -> DAG:
 
 def locked(home: Path) -> sqlite3.Connection:
     """Another process, as far as the store can see, in the middle of a long write."""
-    other = sqlite3.connect(home / "store.db", isolation_level=None, check_same_thread=False)
+    other = sqlite3.connect(
+        home / "store.db", isolation_level=None, check_same_thread=False
+    )
     other.execute("BEGIN IMMEDIATE")
     return other
+
+
+def _holds(launched: list[AttemptId], one: AttemptId) -> bool:
+    return one in launched
 
 
 def states(run: RunHandle) -> dict[str, str]:
@@ -97,8 +105,7 @@ def test_a_turn_that_cannot_be_saved_changes_nothing_and_is_taken_again(
     with closing(locked(home)) as other:
         report = Report(event=AttemptSucceeded(attempt(run, "first")))
         world.engine.report(report)
-        tries: list[None] = []
-        world.until(lambda: tries.append(None) or len(tries) > 8)
+        world.rounds(8)
         assert executor.launched == [attempt(run, "first")]
         assert states(run) == {"first": "queued", "second": "none"}
         assert world.engine.busy
@@ -119,8 +126,7 @@ def test_a_run_that_was_only_offered_a_place_is_not_forgotten(
     executor.free = 3
     with closing(locked(home)) as other:
         world.engine.report(Report(event=AttemptSucceeded(attempt(busy, "first"))))
-        tries: list[None] = []
-        world.until(lambda: tries.append(None) or len(tries) > 8)
+        world.rounds(8)
         other.rollback()
     world.until(lambda: len(executor.launched) == 3)
     assert set(executor.launched[1:]) == {attempt(busy, "second"), attempt(waits, "first")}
@@ -149,8 +155,7 @@ def test_a_full_disk_loses_no_report(make: Make, home: Path) -> None:
     try:
         end = AttemptSucceeded(attempt(run, "first"))
         world.engine.report(Report(event=end, error="x" * 10_000_000))
-        tries: list[None] = []
-        world.until(lambda: tries.append(None) or len(tries) > 5)
+        world.rounds(5)
         assert states(run) == {"first": "queued", "second": "none"}
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -174,7 +179,7 @@ def test_what_was_saved_and_not_carried_out_is_worked_by_the_next_engine(
 ) -> None:
     world, executor = make()
     run = world.submit(two_steps())
-    world.engine._carry_out = lambda _entries: None  # type: ignore[method-assign]
+    world.engine._carry_out = lambda entries: None  # type: ignore[method-assign]
     world.until(lambda: states(run)["first"] == "queued")
     assert executor.launched == []
     die(world)
@@ -203,6 +208,47 @@ def test_what_was_out_is_lost_and_starts_anew_without_a_try_spent(make: Make) ->
     assert "the engine that ran it died" in lost.reason
 
 
+def test_a_cancel_that_was_saved_holds_when_the_engine_dies_before_it_kills(
+    make: Make,
+) -> None:
+    world, executor = make()
+    run = world.submit(two_steps())
+    world.until(lambda: executor.launched)
+    world.engine._carry_out = lambda entries: None  # type: ignore[method-assign]
+    world.engine.cancel(run.run_id)  # type: ignore[arg-type]
+    world.until(lambda: states(run)["second"] == "skipped")
+    assert executor.killed == []
+    die(world)
+    second, executor = make()
+    second.engine.resume(run.run_id)  # type: ignore[arg-type]
+    second.until(lambda: run.view().ended)
+    assert executor.launched == []
+    assert states(run) == {"first": "failed", "second": "skipped"}
+    assert (run.state, run.view().reason) == ("failed", "cancelled")
+
+
+def test_a_retry_that_became_due_while_no_engine_lived_is_made(make: Make) -> None:
+    world, executor = make()
+
+    @task(retries=1, retry_delay=0.05)
+    def only() -> None:
+        pass
+
+    @dag
+    def d() -> None:
+        only()
+
+    run = world.submit(d())
+    world.until(lambda: executor.launched)
+    world.engine.report(Report(event=AttemptFailed(attempt(run, "only"), "why")))
+    world.until(lambda: states(run)["only"] == "up_for_retry")
+    die(world)
+    second, executor = make()
+    second.engine.resume(run.run_id)  # type: ignore[arg-type]
+    second.until(lambda: executor.launched)
+    assert executor.launched == [attempt(run, "only", 2)]
+
+
 def test_an_engine_that_was_succeeded_writes_nothing_more(make: Make) -> None:
     world, executor = make()
     run = world.submit(two_steps())
@@ -221,7 +267,7 @@ def test_the_outbox_is_empty_once_all_was_carried_out(make: Make) -> None:
     world, executor = make()
     run = world.submit(two_steps())
     for task_id in ("first", "second"):
-        world.until(lambda task_id=task_id: attempt(run, task_id) in executor.launched)
+        world.until(partial(_holds, executor.launched, attempt(run, task_id)))
         world.engine.report(Report(event=AttemptSucceeded(attempt(run, task_id))))
     world.until(lambda: run.view().ended)
     with world.engine.database.reading() as tx:
@@ -249,5 +295,10 @@ def test_readers_never_see_half_a_turn(make: Make) -> None:
     world.until(lambda: ("success", "queued") in seen)
     stop.set()
     reader.join()
-    whole = {("none", "none"), ("queued", "none"), ("running", "none"), ("success", "queued")}
+    whole = {
+        ("none", "none"),
+        ("queued", "none"),
+        ("running", "none"),
+        ("success", "queued"),
+    }
     assert seen <= whole

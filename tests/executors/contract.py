@@ -76,9 +76,7 @@ class Place:
         self.engine_id = f"test-{os.getpid()}-{folder.name}"
         self.bundle = ""
         (folder / "engine").mkdir()
-        self.executor = make(
-            self.loop, self.mailbox, folder / "engine", self.engine_id
-        )
+        self.executor = make(self.loop, self.mailbox, folder / "engine", self.engine_id)
 
     def tasks(self, *functions: Callable[[], object]) -> None:
         """From now on, orders are for these functions, as tasks of their names."""
@@ -350,6 +348,33 @@ class ExecutorContract:
         assert 'raise ValueError("no such thing' in report.error
         assert "mlflowkit/worker" not in report.error
 
+    def test_an_exception_whose_text_is_odd_is_told_all_the_same(
+        self, place: Place
+    ) -> None:
+        def half_a_character() -> None:
+            raise FileNotFoundError("caf\udce9")
+
+        def huge() -> None:
+            raise ValueError("x" * 100_000_000)
+
+        def unprintable() -> None:
+            class Bad(Exception):
+                def __str__(self) -> str:
+                    raise TypeError("no text")
+
+            raise Bad
+
+        place.tasks(half_a_character, huge, unprintable)
+        odd, large, bad = map(place.run, ("half_a_character", "huge", "unprintable"))
+        assert odd.event == AttemptFailed(
+            odd.event.attempt, "FileNotFoundError: caf\\udce9"
+        )
+        assert "characters left out]" in large.error
+        assert len(large.error) < 1_000_000
+        assert bad.event == AttemptFailed(
+            bad.event.attempt, "Bad: (its text cannot be shown)"
+        )
+
     def test_the_log_is_whole_when_the_end_is_reported(
         self, place: Place, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -516,7 +541,7 @@ class ExecutorContract:
             "    time.sleep(600)\n"
         )
         monkeypatch.syspath_prepend(tmp_path)
-        import hangs_when_loaded
+        import hangs_when_loaded  # type: ignore[import-not-found]
 
         place = Place(make, tmp_path)
 

@@ -61,7 +61,9 @@ def test_the_store_takes_every_state_and_no_other(
 ) -> None:
     open_database(tmp_path).close()
     with closing(sqlite3.connect(tmp_path / "store.db")) as db:
-        (sql,) = db.execute("SELECT sql FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+        (sql,) = db.execute(
+            "SELECT sql FROM sqlite_master WHERE name = ?", (table,)
+        ).fetchone()
     allowed = sql.partition("state IN (")[2].partition(")")[0]
     assert {word.strip(" '\n") for word in allowed.split(",")} == {str(s) for s in states}
 
@@ -147,7 +149,11 @@ def _without_write_permission(code: str, home: Path) -> str:
     """Run it where `home` is read-only, also for root. Returns what it said in the end."""
     home.mkdir()
     home.chmod(0o555)
-    command = [sys.executable, "-c", f"import os, sys\nfrom pathlib import Path\n{dedent(code)}"]
+    command = [
+        sys.executable,
+        "-c",
+        f"import os, sys\nfrom pathlib import Path\n{dedent(code)}",
+    ]
     if os.geteuid() == 0:
         if shutil.which("setpriv") is None:
             pytest.skip("root may write everywhere, and there is no setpriv to forbid it")
@@ -169,7 +175,9 @@ def test_a_home_on_a_network_file_system_is_refused(
     mounts.write_text(f"/dev/sda / ext4 rw 0 0\nserver:/x {where} {kind} rw 0 0\n")
     monkeypatch.setenv("MLFLOWKIT_MOUNTS", str(mounts))
     monkeypatch.setenv("MLFLOWKIT_HOME", str(share / "home"))
-    with pytest.raises(HomeOnNetwork, match="Set MLFLOWKIT_HOME to a folder on a local disk"):
+    with pytest.raises(
+        HomeOnNetwork, match="Set MLFLOWKIT_HOME to a folder on a local disk"
+    ):
         settings_home()
     assert not (share / "home" / "store.db").exists()
     monkeypatch.setenv("MLFLOWKIT_HOME", str(tmp_path / "the shared"))

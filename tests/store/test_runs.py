@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import IntegrityError, StatementError
 
-from mlflowkit.core.decisions import Kill, Launch
+from mlflowkit.core.decisions import Decision, Kill, Launch
 from mlflowkit.core.events import (
     AttemptFailed,
     AttemptLost,
@@ -150,7 +150,8 @@ def _something(dice: random.Random, run: Run) -> Event:
         AttemptLost(attempt, "gone"),
         AttemptSkipped(attempt, "nothing to do"),
     ]
-    return dice.choice(ends)
+    told: Event = dice.choice(ends)
+    return told
 
 
 def test_a_new_run_comes_out_as_it_went_in(store: Database) -> None:
@@ -192,7 +193,7 @@ def test_the_outbox_keeps_order_and_forgets_what_was_done(store: Database) -> No
         found = stored.load_run(tx, run_id)
         assert found is not None
         one, two = (AttemptId(RunId("d/1"), FIT, i, 1) for i in (0, 1))
-        decisions = [Launch(one), Kill(one, "cancelled"), Launch(two)]
+        decisions: list[Decision] = [Launch(one), Kill(one, "cancelled"), Launch(two)]
         entries = stored.put_outbox(tx, found.run_key, 1, decisions)
     with store.writing() as tx:
         assert stored.read_outbox(tx, found.run_key, run_id) == entries

@@ -1,0 +1,266 @@
+"""A supervisor with real children, and a person instead of the engine at the other end."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mlflowkit.core.spec import AttemptId, RunId, TaskId
+from mlflowkit.ports import LaunchOrder, Surroundings
+from mlflowkit.worker.attempt import Link
+from mlflowkit.worker.child import serve_child
+from mlflowkit.worker.protocol import (
+    BlockingChannel,
+    Close,
+    Ended,
+    Kill,
+    Order,
+    Recall,
+    Returned,
+    Started,
+)
+from mlflowkit.worker.supervisor import RunChild, Supervisor
+from tests.homes import alive, wait_until
+
+#: What an attempt does, by the name of its task. Runs in a fork of this process.
+Deeds = dict[str, Callable[[LaunchOrder], object]]
+
+
+class Slot:
+    """A supervisor in a process of its own."""
+
+    def __init__(self, deeds: Deeds, folder: Path) -> None:
+        self.folder = folder
+        ours, theirs = socket.socketpair()
+        ours.settimeout(30)
+        self.pid = os.fork()
+        if self.pid == 0:
+            ours.close()
+            try:
+                Supervisor(theirs, _child_for(deeds)).serve()
+            finally:
+                os._exit(0)
+        theirs.close()
+        self.channel = BlockingChannel(ours)
+
+    def order(self, task: str, map_index: int = -1, number: int = 1) -> LaunchOrder:
+        attempt = AttemptId(RunId("d/1"), TaskId(task), map_index, number)
+        around = Surroundings(
+            python="", env=dict(os.environ), cwd=os.getcwd(), sys_path=(), umask=0o22
+        )
+        return LaunchOrder(
+            attempt=attempt,
+            try_number=1,
+            max_tries=1,
+            bundle="",
+            surroundings=around,
+            params_json=b"{}",
+            facts_json=b"{}",
+            log=str(self.folder / f"{task}.{map_index}.{number}.log"),
+            journal=str(self.folder / f"{task}.{map_index}.{number}.jsonl"),
+        )
+
+    def give(self, *orders: LaunchOrder) -> None:
+        for order in orders:
+            self.channel.send(Order(order))
+
+    def ended(self) -> Ended:
+        """The next end that it tells."""
+        while True:
+            message = self.channel.receive()
+            assert message is not None, "the supervisor is gone"
+            if isinstance(message, Ended):
+                return message
+
+    def close(self) -> None:
+        self.channel.sock.close()
+        os.waitpid(self.pid, 0)
+
+
+def _child_for(deeds: Deeds) -> RunChild:
+    run = _doing(deeds)
+    return lambda channel, out, mark: serve_child(channel, out, mark, run, lambda: None)
+
+
+def _doing(deeds: Deeds) -> Callable[[LaunchOrder, Link], Ended]:
+    def run(order: LaunchOrder, link: Link) -> Ended:
+        told = deeds[order.attempt.task_id](order)
+        if isinstance(told, bytes):
+            link.note(told)
+        return Ended(order.attempt, "succeeded", why=str(told))
+
+    return run
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Callable[[Deeds], Slot]]:
+    made: list[Slot] = []
+
+    def make(deeds: Deeds) -> Slot:
+        made.append(Slot(deeds, tmp_path))
+        return made[-1]
+
+    yield make
+    for slot in made:
+        slot.close()
+
+
+Make = Callable[[Deeds], Slot]
+
+
+def test_output_with_zeros_and_half_marks_is_kept_byte_by_byte(make: Make) -> None:
+    data = bytes(range(256)) * 300 + b"\0" * 5000 + b"\0" + b"ab" * 15
+
+    def writes(_order: LaunchOrder) -> None:
+        for start in range(0, len(data), 1013):
+            os.write(1, data[start : start + 1013])
+
+    slot = make({"writes": writes})
+    for index in range(3):
+        order = slot.order("writes", index)
+        slot.give(order)
+        slot.ended()
+        assert Path(order.log).read_bytes() == data
+
+
+def test_the_output_of_each_attempt_goes_to_its_own_log(make: Make) -> None:
+    slot = make({"says": lambda order: os.write(1, f"{order.attempt}\n".encode()) and None})
+    orders = [slot.order("says", i) for i in range(20)]
+    slot.give(*orders)
+    assert [slot.ended().attempt for _ in orders] == [o.attempt for o in orders]
+    assert [Path(o.log).read_text() for o in orders] == [f"{o.attempt}\n" for o in orders]
+
+
+def test_notes_are_in_the_journal_when_the_end_is_told(make: Make) -> None:
+    slot = make({"notes": lambda order: f'{{"n": {order.attempt.number}}}'.encode()})
+    for number in (1, 2):
+        order = slot.order("notes", number=number)
+        slot.give(order)
+        slot.ended()
+        assert Path(order.journal).read_text() == f'{{"n": {number}}}\n'
+
+
+def test_exit_handlers_run_and_threads_end_before_the_next_task(
+    make: Make, tmp_path: Path
+) -> None:
+    log = tmp_path / "order"
+
+    def write(word: str) -> None:
+        with log.open("a") as out:
+            out.write(word + "\n")
+
+    def first(_order: LaunchOrder) -> None:
+        import atexit
+        import threading
+
+        atexit.register(write, "exit handler")
+
+        def thread() -> None:
+            time.sleep(0.1)
+            write("thread")
+
+        threading.Thread(target=thread).start()
+
+    slot = make({"first": first, "second": lambda _order: write("second")})
+    slot.give(slot.order("first"), slot.order("second"))
+    slot.ended()
+    slot.ended()
+    assert log.read_text().split("\n") == ["thread", "exit handler", "second", ""]
+
+
+def test_orders_that_have_not_started_can_be_called_back(
+    make: Make, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+
+    def waits(_order: LaunchOrder) -> None:
+        while not gate.exists():
+            time.sleep(0.005)
+
+    slot = make({"waits": waits})
+    orders = [slot.order("waits", i) for i in range(3)]
+    slot.give(*orders)
+    assert isinstance(slot.channel.receive(), Started)
+    slot.channel.send(Recall())
+    back = slot.channel.receive()
+    assert isinstance(back, Returned)
+    assert [AttemptId(*a) for a in back.attempts] == [o.attempt for o in orders[1:]]
+    gate.touch()
+    assert slot.ended().attempt == orders[0].attempt
+
+
+def test_an_order_that_waits_behind_another_can_be_killed(
+    make: Make, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+
+    def waits(_order: LaunchOrder) -> None:
+        while not gate.exists():
+            time.sleep(0.005)
+
+    slot = make({"waits": waits})
+    orders = [slot.order("waits", i) for i in range(2)]
+    slot.give(*orders)
+    slot.channel.send(Kill(orders[1].attempt, "cancelled", 1.0))
+    ended = slot.ended()
+    assert (ended.attempt, ended.outcome, ended.why) == (
+        orders[1].attempt,
+        "failed",
+        "cancelled",
+    )
+    gate.touch()
+    assert slot.ended().outcome == "succeeded"
+
+
+def test_a_mapped_task_goes_on_in_a_new_child_when_one_dies(make: Make) -> None:
+    def dies_at_one(order: LaunchOrder) -> int:
+        if order.attempt.map_index == 1:
+            os._exit(9)
+        return os.getpid()
+
+    slot = make({"dies": dies_at_one})
+    slot.give(*(slot.order("dies", i) for i in range(4)))
+    ends = [slot.ended() for _ in range(4)]
+    assert [e.outcome for e in ends] == ["succeeded", "failed", "succeeded", "succeeded"]
+    assert ends[0].why != ends[2].why == ends[3].why
+
+
+def test_an_isolated_attempt_has_its_own_child(make: Make) -> None:
+    slot = make({"pid": lambda _order: os.getpid()})
+    orders = [replace(slot.order("pid", i), isolate=True) for i in range(3)]
+    slot.give(*orders)
+    assert len({slot.ended().why for _ in orders}) == 3
+
+
+def test_it_ends_what_is_below_it_when_the_engine_is_gone(
+    make: Make, tmp_path: Path
+) -> None:
+    pids = tmp_path / "pids"
+
+    def family(_order: LaunchOrder) -> None:
+        import subprocess
+
+        other = subprocess.Popen(["setsid", "sleep", "600"])
+        pids.write_text(f"{os.getpid()} {other.pid}\n")
+        time.sleep(600)
+
+    slot = make({"family": family})
+    slot.give(slot.order("family"))
+    wait_until(lambda: pids.exists() and pids.read_text())
+    slot.channel.sock.shutdown(socket.SHUT_RDWR)
+    found = [int(p) for p in pids.read_text().split()]
+    wait_until(lambda: not any(map(alive, found)), 5)
+
+
+def test_it_ends_in_order_when_no_more_will_come(make: Make) -> None:
+    slot = make({"pid": lambda _order: os.getpid()})
+    slot.give(slot.order("pid"))
+    slot.ended()
+    slot.channel.send(Close())
+    assert slot.channel.receive() is None
