@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import logging
 import signal
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -86,6 +87,7 @@ class Commands:
 
     def handle(self, command: dict[str, Any], answer: Callable[[Any], None]) -> None:
         do = command.pop("do", "")
+        self._engine.last_busy = time.monotonic()
         if do == "watch":
             self._engine.watch(RunId(command["run_id"]), lambda state: answer(str(state)))
         elif do in self._doers:

@@ -14,15 +14,17 @@ PIPELINE: Final = "train_and_deploy.py"
 def pipeline_file(home: Path) -> Path:
     """The tutorial pipeline: the checkout's own, or a copy in the home of the one installed.
 
-    The copy is there to be read and changed: nothing in it is ever written over.
+    The copy (one for each version) is there to be read and changed: nothing in it is ever
+    written over.
     """
     package = Path(mlflowkit.__file__).parent
     checkout = package.parent / "pipelines" / PIPELINE
     if checkout.is_file():
         return checkout
+    copy = home / "demo" / mlflowkit.__version__
     for folder in ("pipelines", "notebooks"):
-        _copy_new(package / "demo" / folder, home / "demo" / folder)
-    return home / "demo" / "pipelines" / PIPELINE
+        _copy_new(package / "demo" / folder, copy / folder)
+    return copy / "pipelines" / PIPELINE
 
 
 def _copy_new(source: Path, target: Path) -> None:

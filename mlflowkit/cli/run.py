@@ -40,6 +40,7 @@ def run(
     The engine that is alive in the home does it; if none is, this process is the engine.
     Ctrl-C stops the run. Exit status: 0 success, 1 failed, 2 wrong use, 130 stopped by Ctrl-C.
     """
+    from mlflowkit.cli.console import say
     from mlflowkit.cli.finish import do_and_tell
     from mlflowkit.cli.jobs import Submit
     from mlflowkit.cli.places import the_home
@@ -49,7 +50,10 @@ def run(
     dag, params = load(pipeline, param)
     dag.check(params)
     options = {"retries": retries, "retry_delay": retry_delay}
-    job = Submit(make_request(dag, params, options, folder))
+    request = make_request(dag, params, options, folder)
+    for note in request.notes:
+        say(note, stderr=json)
+    job = Submit(request)
     if not wait:
         _hand_over(job, folder, json)
         return

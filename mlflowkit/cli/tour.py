@@ -69,8 +69,8 @@ class Tour:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         begun = time.monotonic()
         dag = load_dag(str(pipeline_file(self._home)))
+        dag.check(self._params)
         with self._images():
-            dag.check(self._params)
             request = make_request(dag, self._params, {"retry_delay": 0}, self._home)
             outcome = carry_out(Submit(request), self._home, self._console, logs=logs)
             handle = RunHandle(outcome.run_ids[0], self._home)

@@ -86,20 +86,31 @@ def ensure_engine(home: Path) -> EngineClient:
         EngineGone: it did not start; the message says where its log is.
     """
     client = EngineClient(home)
-    if client.connect():
-        return client
     log = home / "engine.log"
     process: subprocess.Popen[bytes] | None = None
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        if client.connect():
+        if _answers(client):
             return client
         if process is None and not engine_alive(home):
             process = _start(home, log)
         if process is not None and process.poll() is not None and not engine_alive(home):
-            raise EngineGone(f"it ended at once with status {process.returncode}", log)
+            if process.returncode:
+                raise EngineGone(f"it ended at once with status {process.returncode}", log)
+            process = None  # it left the home to another one, which is gone, too
         time.sleep(0.01)
     raise EngineGone(f"it did not answer within {START_SECONDS:.0f} s", log)
+
+
+def _answers(client: EngineClient) -> bool:
+    """Whether an engine is there that does not end for want of work before it is asked more."""
+    if not client.connect():
+        return False
+    try:
+        client.call("ping")
+    except EngineGone:
+        return False
+    return True
 
 
 def _start(home: Path, log: Path) -> subprocess.Popen[bytes]:

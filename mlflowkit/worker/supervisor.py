@@ -20,6 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+import msgspec
+
 from mlflowkit.ports import LaunchOrder
 from mlflowkit.worker import processes
 from mlflowkit.worker.protocol import (
@@ -100,6 +102,8 @@ class Supervisor:
         self._child: Child | None = None
         self._spare: Child | None = None
         self._log: BinaryIO | None = None
+        #: Why some output of the current attempt is in no file (a full disk).
+        self._unwritten = ""
         self._kill: Kill | None = None
         self._next_signal: tuple[float, signal.Signals] | None = None
         self._memory_kills = processes.out_of_memory_kills()
@@ -276,6 +280,10 @@ class Supervisor:
     def _finish(self, ended: Ended) -> None:
         self._close_log()
         self._current, self._kill, self._next_signal = None, None, None
+        if self._unwritten:
+            facts = {**ended.facts, "log_error": self._unwritten}
+            ended = msgspec.structs.replace(ended, facts=facts)
+            self._unwritten = ""
         self._tell(ended)
         if ended.attempt.map_index < 0:
             self._retire_child()  # nothing more of this task will come
@@ -404,11 +412,14 @@ class Supervisor:
     def _write(self, data: bytes) -> None:
         if not data or self._current is None or not self._current.log:
             return
-        if self._log is None:
-            path = Path(self._current.log)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._log = path.open("ab", buffering=0)
-        self._log.write(data)
+        try:
+            if self._log is None:
+                path = Path(self._current.log)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._log = path.open("ab", buffering=0)
+            self._log.write(data)
+        except OSError as exc:  # the attempt is not to blame, and goes on
+            self._unwritten = str(exc)
 
     def _close_log(self) -> None:
         if self._log is not None:
@@ -419,6 +430,9 @@ class Supervisor:
         if self._current is None or not self._current.journal:
             return
         path = Path(self._current.journal)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab") as journal:
-            journal.write(line + b"\n")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("ab") as journal:
+                journal.write(line + b"\n")
+        except OSError as exc:
+            self._unwritten = str(exc)

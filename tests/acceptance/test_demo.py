@@ -12,6 +12,8 @@ import pytest
 
 from tests.cli.terminal import Answer, Terminal, finished, wait_until
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
 MINUTES = 60
 ALL_GOOD = {
     f"{task}[-1]": "success"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
-import nbformat
 import pytest
 
 from mlflowkit import __version__
@@ -18,14 +18,17 @@ HEAVY = {"torch", "boto3", "sqlalchemy", "papermill", "kubernetes", "numpy", "ri
 @pytest.fixture
 def fit(terminal: Terminal) -> Path:
     """A notebook with two parameters."""
+    code: dict[str, object] = {"cell_type": "code", "execution_count": None, "outputs": []}
+    tags = {"tags": ["parameters"]}
+    sources = ["n: int = 3  # how many\nname = 'x'", "print(name * n)"]
     cells = [
-        nbformat.v4.new_code_cell("n: int = 3  # how many\nname = 'x'"),
-        nbformat.v4.new_code_cell("print(name * n)"),
+        {**code, "id": "given", "metadata": tags, "source": sources[0]},
+        {**code, "id": "shown", "metadata": {}, "source": sources[1]},
     ]
-    cells[0].metadata["tags"] = ["parameters"]
-    spec = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    whole = {"nbformat": 4, "nbformat_minor": 5, "metadata": kernel, "cells": cells}
     path = terminal.folder / "fit.ipynb"
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=spec), path)  # type: ignore[no-untyped-call]
+    path.write_text(json.dumps(whole))
     return path
 
 

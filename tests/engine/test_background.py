@@ -112,6 +112,17 @@ def test_an_idle_engine_ends_and_leaves_nothing(
     assert small().run(n=5, wait=True)["number"].result() == 5
 
 
+def test_a_run_that_meets_an_engine_about_to_end_is_not_lost(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOWKIT_ENGINE_IDLE", "PT0.05S")
+    found = []
+    for number in range(6):
+        time.sleep(0.01 * number)  # sooner and later than the engine ends
+        found.append(small().run(n=number, wait=True)["number"].result())
+    assert found == list(range(6))
+
+
 def test_an_engine_with_work_does_not_end(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,6 +210,30 @@ def test_the_engine_that_a_person_is_serves_others_too(home: Path) -> None:
         thread.join()
     assert found == [7]
     assert_nothing_left(home)
+
+
+def test_a_run_goes_on_when_the_person_who_started_it_is_gone(
+    home: Path, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    script = tmp_path / "person.py"
+    script.write_text(
+        "import os, sys, time\n"
+        "from mlflowkit import dag, task\n"
+        "@task\n"
+        "def waits(gate):\n"
+        "    while not os.path.exists(gate): time.sleep(0.005)\n"
+        "    return 'through'\n"
+        "@dag\n"
+        "def gone():\n"
+        f"    waits({str(gate)!r})\n"
+        "gone().run(wait=False)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    person = subprocess.run([sys.executable, str(script)], check=False, timeout=60)
+    assert person.returncode == -signal.SIGKILL
+    gate.touch()
+    assert RunHandle("gone/1", home).wait(30)["waits"].result() == "through"
 
 
 def test_errors_of_the_engine_reach_the_person_in_words(home: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -170,10 +171,11 @@ def test_what_a_task_may_pull(world: World) -> None:
             "default": ti.xcom_pull("nothing", default=5),
             "later": ti.xcom_pull("later"),
         }
-        for name, ask in {
+        asks: dict[str, Callable[[], object]] = {
             "task": lambda: ti.xcom_pull("give"),
             "key": lambda: ti.xcom_pull("gives", key="othr"),
-        }.items():
+        }
+        for name, ask in asks.items():
             try:
                 ask()
             except Exception as exc:

@@ -413,6 +413,19 @@ class ExecutorContract:
             "the end, without a newline",
         ]
 
+    def test_a_log_that_cannot_be_written_ends_no_attempt(self, place: Place) -> None:
+        def talks() -> int:
+            print("into the void")
+            return 7
+
+        place.tasks(talks)
+        place.file("file").touch()
+        log = str(place.file("file") / "log")
+        report = place.run("talks", log=log)
+        assert place.value(report) == 7
+        assert log.removesuffix("/log") in report.facts["log_error"]
+        assert "log_error" not in place.run("talks", number=2).facts
+
     def test_fifty_megabytes_of_output_are_all_kept(self, place: Place) -> None:
         def talks() -> None:
             line = "x" * 1023

@@ -138,7 +138,8 @@ def _something(dice: random.Random, run: Run) -> Event:
         return RetryAsked(dice.choice([(), (FIT,), (LOAD,)]))
     out = list(run.live_attempts())
     if not out or dice.random() < 0.3:
-        return dice.choice([PlacesOffered(2), TimePassed(), PlacesOffered(1)])
+        idle: list[Event] = [PlacesOffered(2), TimePassed(), PlacesOffered(1)]
+        return dice.choice(idle)
     if dice.random() < 0.02:
         return CancelAsked()
     attempt = dice.choice(out)
@@ -150,8 +151,7 @@ def _something(dice: random.Random, run: Run) -> Event:
         AttemptLost(attempt, "gone"),
         AttemptSkipped(attempt, "nothing to do"),
     ]
-    told: Event = dice.choice(ends)
-    return told
+    return dice.choice(ends)
 
 
 def test_a_new_run_comes_out_as_it_went_in(store: Database) -> None:
