@@ -6,9 +6,9 @@ import os
 import tomllib
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from mlflowkit import __version__
@@ -19,6 +19,16 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 
 
+def _seconds(value: Any) -> Any:
+    """A bare number is seconds: `MLFLOWKIT_KILL_GRACE=1`."""
+    if isinstance(value, str) and value.replace(".", "", 1).isdigit():
+        return float(value)
+    return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_seconds)]
+
+
 class Settings(BaseSettings):
     """All settings. Each is `MLFLOWKIT_<NAME>` or a key of `[tool.mlflowkit]`."""
 
@@ -27,11 +37,11 @@ class Settings(BaseSettings):
     parallelism: int = Field(
         default_factory=_cores, ge=1, description="Task instances that run at once."
     )
-    engine_idle: timedelta = Field(
+    engine_idle: Duration = Field(
         timedelta(minutes=15),
         description="A background engine with no work exits after this.",
     )
-    kill_grace: timedelta = Field(
+    kill_grace: Duration = Field(
         timedelta(seconds=5),
         description="Between the interrupt, SIGTERM and SIGKILL of an attempt.",
     )

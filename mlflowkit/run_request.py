@@ -19,7 +19,7 @@ from mlflowkit.authoring.params import validate_params
 from mlflowkit.core.spec import DagSpec, TaskSpec
 from mlflowkit.core.values import StoredValue
 from mlflowkit.errors import ShapeChanged
-from mlflowkit.ports import STORED, RunRequest
+from mlflowkit.ports import STORED, RunRequest, Surroundings
 from mlflowkit.settings import settings
 from mlflowkit.surroundings import surroundings
 
@@ -64,10 +64,16 @@ def make_request(
         params_json=params_as_json(
             given, lambda value, where: serializers.dump(value, artifacts, where=where)
         ),
-        surroundings=surroundings(),
+        surroundings=in_home(folder),
         logical_date=options.get("logical_date"),
         notes=bundle.notes,
     )
+
+
+def in_home(folder: Path) -> Surroundings:
+    """The surroundings, with the home named: notebooks elsewhere find the same one."""
+    around = surroundings()
+    return replace(around, env={**around.env, "MLFLOWKIT_HOME": str(folder)})
 
 
 def params_as_json(given: Mapping[str, object], dump: Dump) -> bytes:
@@ -126,6 +132,6 @@ def retry_code(dag: DAG, spec: DagSpec, folder: Path) -> tuple[dict[str, Any], l
     code = {
         "bundle": str(bundle.folder),
         "spec_json": msgspec.to_builtins(spec_json(newer)),
-        "surroundings": msgspec.to_builtins(surroundings()),
+        "surroundings": msgspec.to_builtins(in_home(folder)),
     }
     return code, changed

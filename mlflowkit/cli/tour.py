@@ -64,9 +64,6 @@ class Tour:
     def go(self, *, keep: bool, logs: bool) -> int:
         """Do it all. Gives the exit status."""
         _check_installed()
-        # Threads that spin while they wait take the cores of those they wait for: on a machine
-        # with other work, training is several times slower.
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         begun = time.monotonic()
         dag = load_dag(str(pipeline_file(self._home)))
         dag.check(self._params)

@@ -245,7 +245,8 @@ class EngineProcess:
             return
         self._own(run_id)
         owned = self._owned.get(run_id)
-        if owned is None:
+        if owned is None or owned.run.ended:
+            self._disown(run_id)
             return
         with self.database.reading() as tx:
             entries = stored.read_outbox(tx, owned.run_key, run_id)

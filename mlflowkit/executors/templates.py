@@ -23,9 +23,13 @@ from mlflowkit.worker.protocol import (
     TemplateReady,
 )
 
-
 #: Whoever has closed its end of the stream ends within this time, or is ended.
 GONE_SECONDS = 5.0
+
+
+#: Several processes share the cores here: a pool of threads that spins while it waits makes
+#: training many times slower. What the person has set counts more.
+DEFAULT_ENV = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 
 class Owner(Protocol):
@@ -89,7 +93,7 @@ class TemplateProcess:
         self.lock = folder / "alive.lock"
         ours, theirs = socket.socketpair()
         self._mark = f"{engine_id}/{folder.name}"
-        env = {**surroundings.env, processes.ENGINE_MARK: self._mark}
+        env = {**DEFAULT_ENV, **surroundings.env, processes.ENGINE_MARK: self._mark}
         argv = [surroundings.python, "-m", "mlflowkit.worker_main", "--bundle", bundle]
         argv += ["--control-fd", str(theirs.fileno())]
         argv += ["--lock", str(folder.parent / "alive.lock"), "--lock", str(self.lock)]

@@ -31,6 +31,8 @@ from mlflowkit.worker.protocol import (
 
 #: Runs one attempt to its end.
 RunAttempt = Callable[[LaunchOrder, Link], Ended]
+#: Libraries that log each request as information.
+TALKATIVE = ("botocore", "httpx", "httpcore", "urllib3")
 LOG_FORMAT = "[%(asctime)s] %(levelname)s %(name)s: %(message)s"
 
 
@@ -139,6 +141,8 @@ def _fresh_start() -> None:
     for handler in list(root.handlers):
         root.removeHandler(handler)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=LOG_FORMAT)
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def flush() -> None:
