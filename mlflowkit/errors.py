@@ -683,6 +683,22 @@ class CannotTravel(ValueError_):
         )
 
 
+class UndefinedName(ValueError_):
+    """A task of a notebook or script uses a name that nothing has defined."""
+
+    code = "undefined_name"
+
+    def __init__(
+        self, task_id: str, name: str, function: str, known: Iterable[str]
+    ) -> None:
+        self.task_id, self.name, self.function = task_id, name, function
+        where = f" (in {function}())" if function != task_id else ""
+        super().__init__(
+            f"task {task_id!r} uses {name!r}{where}, which is not defined.{suggest(name, known)} "
+            "Define it, or run the cell that does, before the run."
+        )
+
+
 class CapturedTooLarge(ValueError_):
     """A global that a task uses is too large to be part of its code."""
 

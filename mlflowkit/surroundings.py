@@ -20,12 +20,21 @@ def surroundings() -> Surroundings:
     os.umask(mask)
     return Surroundings(
         python=sys.executable,
-        env={k: v for k, v in os.environ.items() if k not in NOISE},
+        env={k: v for k, v in os.environ.items() if k not in NOISE and _is_text(k + v)},
         cwd=os.getcwd(),
         sys_path=tuple(sys.path),
         umask=mask,
         distributions=distributions(),
     )
+
+
+def _is_text(text: str) -> bool:
+    """Whether it can be written as UTF-8; a variable that cannot is left behind."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def distributions() -> str:

@@ -9,7 +9,28 @@ import pytest
 
 import mlflowkit
 
-HEAVY = ["torch", "boto3", "sqlalchemy", "papermill", "kubernetes", "pydantic", "pydantic_settings", "numpy", "pandas", "cloudpickle", "msgspec", "jsonschema", "croniter", "IPython", "nbformat", "nbclient", "fastapi", "PIL", "rich", "typer"]
+HEAVY = [
+    "torch",
+    "boto3",
+    "sqlalchemy",
+    "papermill",
+    "kubernetes",
+    "pydantic",
+    "pydantic_settings",
+    "numpy",
+    "pandas",
+    "cloudpickle",
+    "msgspec",
+    "jsonschema",
+    "croniter",
+    "IPython",
+    "nbformat",
+    "nbclient",
+    "fastapi",
+    "PIL",
+    "rich",
+    "typer",
+]
 EVERY_NAME = """
 import importlib, pkgutil, types, mlflowkit
 import papermill.engines  # loads our engine by its entry point

@@ -6,6 +6,7 @@ by value. All other code travels by its name.
 
 from __future__ import annotations
 
+import builtins
 import dis
 import functools
 import sys
@@ -120,6 +121,32 @@ def globals_of(function: FunctionType) -> Mapping[str, object]:
     """The globals that a function uses and that exist, by name in order."""
     found = function.__globals__
     return {name: found[name] for name in _names_in(function.__code__)[0] if name in found}
+
+
+def missing_globals(function: FunctionType) -> list[str]:
+    """Names that code of `__main__` reads and that nothing defines: neither its globals, nor
+    Python, nor the code itself. Other modules may define theirs later; a run starts now."""
+    if function.__module__ not in _MAINS:
+        return []
+    read, stored = _reads_and_stores(function.__code__)
+    known = {*function.__globals__, *vars(builtins), *stored}
+    return sorted(set(read) - known)
+
+
+@functools.lru_cache(maxsize=4096)
+def _reads_and_stores(code: CodeType) -> tuple[frozenset[str], frozenset[str]]:
+    read, stored = set[str](), set[str]()
+    for step in dis.get_instructions(code):
+        if step.opname == "LOAD_GLOBAL":
+            read.add(str(step.argval))
+        elif step.opname == "STORE_GLOBAL":
+            stored.add(str(step.argval))
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            inner = _reads_and_stores(constant)
+            read |= inner[0]
+            stored |= inner[1]
+    return frozenset(read), frozenset(stored)
 
 
 def imported_by(code: CodeType) -> tuple[str, ...]:

@@ -32,11 +32,12 @@ from mlflowkit.authoring.places import (
     globals_of,
     imported_by,
     members_of,
+    missing_globals,
     place_of,
 )
 from mlflowkit.authoring.refs import ParamRef, XComArg
 from mlflowkit.authoring.travel import reduced, why_not
-from mlflowkit.errors import CannotTravel, CapturedTooLarge
+from mlflowkit.errors import CannotTravel, CapturedTooLarge, UndefinedName
 
 #: Bytes up to which a global may travel with the code of a task.
 CAPTURE_LIMIT_BYTES = 10_000_000
@@ -196,6 +197,8 @@ class Survey:
         for name, value in globals_of(function).items():
             self._feed("global", name.encode())
             self._captured(name, value)
+        for name in missing_globals(function):
+            raise UndefinedName(self.task_id, name, function.__name__, function.__globals__)
         self.walk(vars(function), "an attribute")
         for module in imported_by(function.__code__):
             self.needed |= self.modules.need(module)

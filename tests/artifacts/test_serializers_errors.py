@@ -36,8 +36,8 @@ async def coroutine() -> None:
         (threading.Lock, "_thread.lock"),
         (generator, "generator"),
         (lambda: (n for n in [1]), "generator"),
-        (lambda: open(__file__), "_io.TextIOWrapper"),  # noqa: SIM115
-        (lambda: open(__file__, "rb"), "_io.BufferedReader"),  # noqa: SIM115
+        (lambda: open(__file__), "_io.TextIOWrapper"),
+        (lambda: open(__file__, "rb"), "_io.BufferedReader"),
         (socket.socket, "socket.socket"),
         (lambda: memoryview(b"x"), "memoryview"),
         (threading.current_thread, "_thread._local"),

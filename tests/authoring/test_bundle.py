@@ -305,6 +305,36 @@ def test_what_cannot_travel_is_named_with_its_task_and_type(
     assert not (project.folder / "home").exists()
 
 
+def test_a_name_that_nothing_defines_is_an_error_before_the_run(project: Project) -> None:
+    path = project.write(
+        "main.py",
+        HEAD
+        + "rows = [1]\ndef helper():\n    return row\n@task\ndef work():\n    return helper()\n"
+        + "with DAG('d') as d:\n    work()\n"
+        + "import pathlib\nfrom mlflowkit.authoring.bundle import make_bundle\n"
+        + "make_bundle(d, pathlib.Path('home'))\n",
+    )
+    assert project.python(str(path), check=False).stderr.splitlines()[-1] == (
+        "mlflowkit.errors.UndefinedName: task 'work' uses 'row' (in helper()), which is not "
+        "defined. Did you mean 'rows'? Define it, or run the cell that does, before the run."
+    )
+    assert not (project.folder / "home").exists()
+
+
+def test_a_name_that_the_code_itself_defines_is_none_that_is_missing(
+    project: Project,
+) -> None:
+    path = project.write(
+        "main.py",
+        HEAD
+        + "def fill():\n    global filled\n    filled = 3\n@task\ndef work():\n"
+        + "    global late\n    late = 4\n    return late\nwith DAG('d') as d:\n    work()\n"
+        + "import pathlib\nfrom mlflowkit.authoring.bundle import make_bundle\n"
+        + "make_bundle(d, pathlib.Path('home'))\n",
+    )
+    project.python(str(path))
+
+
 def test_a_changed_argument_or_option_of_a_task_changes_the_bundle(tmp_path: Path) -> None:
     @task
     def work(x: object) -> object:

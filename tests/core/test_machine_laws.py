@@ -254,5 +254,6 @@ def test_the_drill_reaches_every_event_and_every_state() -> None:
         pytest.skip("the drill did not run in this process, or only for a moment")
     events = {e.__name__ for e in (RunOpened, PlacesOffered, TimePassed, CancelAsked)}
     events |= {e.__name__ for e in (RetryAsked, AttemptStarted, *ENDS)}
-    states = {str(s) for s in TaskState} - {"up_for_reschedule"}
+    # "removed" takes an expansion that shrinks: too rare to count on, and told in the stories.
+    states = {str(s) for s in TaskState} - {"up_for_reschedule", "removed"}
     assert events | states <= AnyOrderOfEvents.seen

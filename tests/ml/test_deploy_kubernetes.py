@@ -120,12 +120,8 @@ def test_a_field_that_another_manager_owns_is_left_to_it(
 def test_a_forbidden_request_names_what_and_where(
     fake: FakeCluster, cluster: Cluster
 ) -> None:
-    fake.refuse(
-        "UPDATE deployments", 403, 'User "ci" cannot patch resource "deployments"'
-    )
-    with pytest.raises(
-        ClusterForbidden, match="namespace 'models'.*RoleBinding"
-    ) as caught:
+    fake.refuse("UPDATE deployments", 403, 'User "ci" cannot patch resource "deployments"')
+    with pytest.raises(ClusterForbidden, match="namespace 'models'.*RoleBinding") as caught:
         deploy(cluster, [])
     assert caught.value.what == "apply Deployment 'digits' (dry run)"
 
@@ -186,9 +182,7 @@ def test_a_server_error_in_the_middle_of_a_roll_out_is_waited_out(
 def test_an_image_that_cannot_be_pulled_fails_at_once_with_the_reason(
     fake: FakeCluster, cluster: Cluster
 ) -> None:
-    waiting = {
-        "waiting": {"reason": "ImagePullBackOff", "message": 'pulling "serve:1"'}
-    }
+    waiting = {"waiting": {"reason": "ImagePullBackOff", "message": 'pulling "serve:1"'}}
     fake.story = [coming(pod(containerStatuses=[container(waiting)]))]
     with pytest.raises(RolloutFailed) as caught:
         deploy(cluster, [])
@@ -215,13 +209,9 @@ def test_a_server_that_keeps_dying_fails_with_the_last_lines_of_its_log(
     )
 
 
-def test_out_of_memory_is_called_by_its_name(
-    fake: FakeCluster, cluster: Cluster
-) -> None:
+def test_out_of_memory_is_called_by_its_name(fake: FakeCluster, cluster: Cluster) -> None:
     killed = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
-    crash = container(
-        {"waiting": {"reason": "CrashLoopBackOff"}}, last=killed, restarts=2
-    )
+    crash = container({"waiting": {"reason": "CrashLoopBackOff"}}, last=killed, restarts=2)
     fake.story = [coming(pod(containerStatuses=[crash]))]
     with pytest.raises(RolloutFailed, match="raise memory=") as caught:
         deploy(cluster, [])
@@ -398,9 +388,9 @@ def test_latest_is_settled_before_it_is_deployed_and_all_goes_through(
         "models",
     )
     assert done.model == uri != "s3://models/digits/latest"
-    server = fake.stored(DEPLOYMENTS, done.name)["spec"]["template"]["spec"][
-        "containers"
-    ][0]
+    server = fake.stored(DEPLOYMENTS, done.name)["spec"]["template"]["spec"]["containers"][
+        0
+    ]
     assert (server["image"], server["imagePullPolicy"]) == ("serve:2", "Never")
     assert server["args"][:2] == ["--model", uri]
     assert "context 'dev', namespace 'models'" in capsys.readouterr().out

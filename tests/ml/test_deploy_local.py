@@ -139,9 +139,7 @@ def test_a_model_that_answers_wrongly_does_not_take_over(
     first = deploy(models["cat"])
     with pytest.raises(PredictionFailed) as caught:
         deploy(models["dog"], test_image=picture(), expected_class="cat")
-    assert "it took an image of 'cat' for 'dog' with probability 1.00" in str(
-        caught.value
-    )
+    assert "it took an image of 'cat' for 'dog' with probability 1.00" in str(caught.value)
     assert "what was deployed before is untouched" in str(caught.value)
     assert answer(first) == "cat"
     current = services.read("pets").current
@@ -203,9 +201,7 @@ def test_a_pid_that_is_another_programs_now_is_left_alone(
     done = deploy(models["cat"])
     current = services.read("pets").current
     assert current
-    with subprocess.Popen(
-        [sys.executable, "-c", "import time; time.sleep(60)"]
-    ) as other:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as other:
         services.write("pets", Entry(replace(current, pid=other.pid)))
         assert not stop_local("pets")
         assert other.poll() is None
@@ -317,9 +313,7 @@ def test_outside_a_task_there_is_no_engine_to_ask() -> None:
         ),
     ],
 )
-def test_an_answer_is_looked_at_closely(
-    status: int, body: object, why: str | None
-) -> None:
+def test_an_answer_is_looked_at_closely(status: int, body: object, why: str | None) -> None:
     assert wrong_answer(status, body, "a") == why
 
 

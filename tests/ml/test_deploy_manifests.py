@@ -62,9 +62,7 @@ any_facts = st.builds(
     secret=st.none() | st.just("s3") | st.just("s3/uri"),
     service_account=st.none() | st.just("reader"),
     service_type=st.sampled_from(["ClusterIP", "NodePort", "LoadBalancer"]),
-    env=st.dictionaries(
-        st.from_regex("[A-Z_]{1,9}", fullmatch=True), words, max_size=3
-    ),
+    env=st.dictionaries(st.from_regex("[A-Z_]{1,9}", fullmatch=True), words, max_size=3),
     rollout_seconds=st.integers(2, 10_000),
 )
 
@@ -142,9 +140,7 @@ def test_another_model_makes_other_pods_and_the_same_one_does_not() -> None:
     assert marks[0] == marks[1] == marks[2] != marks[3]
 
 
-def test_credentials_come_from_a_secret_or_a_service_account_never_in_the_open() -> (
-    None
-):
+def test_credentials_come_from_a_secret_or_a_service_account_never_in_the_open() -> None:
     whole = container_of(manifests(facts(secret="s3"))[0])
     assert whole["envFrom"] == [{"secretRef": {"name": "s3"}}]
     one_key = container_of(manifests(facts(secret="s3/uri", connection="my-minio"))[0])

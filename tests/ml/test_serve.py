@@ -74,8 +74,7 @@ def test_serving_sees_the_pixels_that_training_saw(server: Server, model: Path) 
     net.load_state_dict(weights)
     net.eval()
     pixels = (
-        torch.tensor(decode_square(image, card.image_size, name="x")).permute(2, 0, 1)
-        / 255
+        torch.tensor(decode_square(image, card.image_size, name="x")).permute(2, 0, 1) / 255
     )
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in (card.mean, card.std))
     with torch.inference_mode():
@@ -132,9 +131,7 @@ def test_an_image_in_chunks_is_taken(server: Server) -> None:
     ],
     ids=["empty", "text", "cut", "cut jpeg", "header only"],
 )
-def test_a_broken_image_is_422_and_the_server_lives_on(
-    server: Server, body: bytes
-) -> None:
+def test_a_broken_image_is_422_and_the_server_lives_on(server: Server, body: bytes) -> None:
     assert problem(server.predict(body)) == (422, "broken_image")
     assert server.predict(picture()).status_code == 200
 
@@ -203,18 +200,14 @@ def test_unknown_paths_and_methods_are_told_in_json(server: Server) -> None:
 def test_metrics_count_by_path_and_status(server: Server) -> None:
     def counts() -> dict[str, float]:
         lines = server.get("/metrics").text.splitlines()
-        return {
-            k: float(v) for k, v in (x.rsplit(" ", 1) for x in lines if x[0] != "#")
-        }
+        return {k: float(v) for k, v in (x.rsplit(" ", 1) for x in lines if x[0] != "#")}
 
     before = counts()
     server.predict(picture())
     server.predict(b"broken")
     server.get("/a/made/up/path")
     after = counts()
-    grown = {
-        k: v - before.get(k, 0.0) for k, v in after.items() if v != before.get(k, 0.0)
-    }
+    grown = {k: v - before.get(k, 0.0) for k, v in after.items() if v != before.get(k, 0.0)}
     assert grown['mlflowkit_requests_total{path="/predict",status="200"}'] == 1
     assert grown['mlflowkit_requests_total{path="/predict",status="422"}'] == 1
     assert grown['mlflowkit_requests_total{path="other",status="404"}'] == 1
@@ -279,9 +272,7 @@ def test_sigterm_lets_what_is_being_answered_end(tmp_path: Path, model: Path) ->
         host, port = server.url.removeprefix("http://").split(":")
         image = picture()
         with socket.create_connection((host, int(port)), timeout=30) as sock:
-            head = (
-                f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(image)}\r\n"
-            )
+            head = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(image)}\r\n"
             sock.sendall(f"{head}Content-Type: image/png\r\n\r\n".encode() + image[:50])
             wait_for(lambda: "in_flight 2" in server.get("/metrics").text)
             server.process.terminate()
@@ -292,9 +283,7 @@ def test_sigterm_lets_what_is_being_answered_end(tmp_path: Path, model: Path) ->
         assert server.process.wait(30) == 0
 
 
-def test_sigterm_while_the_model_loads_ends_it_at_once(
-    tmp_path: Path, model: Path
-) -> None:
+def test_sigterm_while_the_model_loads_ends_it_at_once(tmp_path: Path, model: Path) -> None:
     with serving(tmp_path, model, ready=False) as server:
         started = time.monotonic()
         assert server.terminate() == 0
@@ -346,19 +335,14 @@ def test_a_port_in_use_ends_it_before_the_model_is_read(
             "--port",
             port,
         ]
-        done = subprocess.run(
-            argv, capture_output=True, text=True, timeout=60, check=False
-        )
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == EXIT_PORT
     assert f"port {port} on 127.0.0.1 is already in use" in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_it_listens_on_loopback_unless_told_otherwise(server: Server) -> None:
-    assert (
-        json.loads((server.log.parent / "address.json").read_text())["url"]
-        == server.url
-    )
+    assert json.loads((server.log.parent / "address.json").read_text())["url"] == server.url
     assert server.url.startswith("http://127.0.0.1:")
     assert url_of("::1", 80) == "http://[::1]:80"
     assert url_of("0.0.0.0", 80) == "http://127.0.0.1:80"
