@@ -4,6 +4,8 @@
 
 PYTHON ?= python3
 VENV   ?= .venv
+# Test files that run at the same time.
+WORKERS ?= 2
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 STAMPS := $(VENV)/stamps
@@ -35,8 +37,11 @@ install: $(STAMPS)/demo  ## Make .venv and install mlflowkit with the demo's ext
 demo: $(STAMPS)/demo  ## Run the tutorial pipeline: images in S3 to a served model
 	$(BIN)/mlflowkit demo $(ARGS)
 
-test: $(STAMPS)/dev  ## All tests
-	$(BIN)/python -m pytest $(ARGS)
+test: $(STAMPS)/dev  ## All tests, and the notebooks; ARGS=... for some of the tests
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+ifeq ($(strip $(ARGS)),)
+	$(BIN)/python -m pytest --nbval-lax notebooks
+endif
 
 check: $(STAMPS)/dev  ## Format, lint, layers, types
 	$(BIN)/ruff format --check .

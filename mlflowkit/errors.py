@@ -104,8 +104,8 @@ class BadName(GraphError):
             else f"task id {name!r} of DAG {dag_id!r}"
         )
         super().__init__(
-            f"{where} is no name for a folder: use up to 250 letters, digits, '_', '-' and '.' "
-            "(not '.' or '..' alone)."
+            f"{where} is no name for a folder: use letters, digits, '_', '-' and '.' "
+            "(not '.' or '..' alone), in all at most 200 bytes."
             if listed_as is None
             else f"{where} is listed as {listed_as!r}: list each task under its own id."
         )
@@ -800,6 +800,47 @@ class UnknownXCom(XComError):
         super().__init__(
             f"task {task_id!r} asks for the XCom {key!r} of task {asked!r}, which pushed: "
             f"{listing(known)}.{suggest(key, known)}"
+        )
+
+
+class BadXComKey(XComError):
+    """A key that no XCom can have."""
+
+    code = "bad_xcom_key"
+
+    def __init__(self, task_id: str, key: object, why: str) -> None:
+        self.task_id, self.key = task_id, key
+        shown = repr(key)
+        shown = shown if len(shown) <= 80 else shown[:77] + "..."
+        super().__init__(
+            f"task {task_id!r} uses the XCom key {shown}, {why}. A key is a text of 1 to "
+            f"250 characters, such as 'accuracy'."
+        )
+
+
+class BadXComPull(XComError):
+    """`xcom_pull` was called with something it does not take."""
+
+    code = "bad_xcom_pull"
+
+    def __init__(self, task_id: str, name: str, given: object, wanted: str) -> None:
+        self.task_id, self.name, self.given = task_id, name, given
+        super().__init__(
+            f"task {task_id!r} calls xcom_pull with {name} of the type "
+            f"{type(given).__name__}; it takes {wanted}."
+        )
+
+
+class AskedOutsideTask(XComError):
+    """The engine was asked for something, but not by a task that runs."""
+
+    code = "asked_outside_task"
+
+    def __init__(self, what: str, who: str) -> None:
+        self.what, self.who = what, who
+        super().__init__(
+            f"{who} asks for {what!r} of the engine; only a task's own process can, while "
+            f"the task runs. Ask there first, and hand the value on as an argument."
         )
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from mlflowkit.artifacts import serializers
 from mlflowkit.artifacts.files import FileArtifacts
-from mlflowkit.core.spec import RETURN_VALUE, UNMAPPED
+from mlflowkit.core.spec import RETURN_VALUE, UNMAPPED, instance_name
 from mlflowkit.core.states import ENDED, TaskState
 from mlflowkit.core.values import StoredValue
 from mlflowkit.core.view import RunView, TaskView
@@ -35,15 +35,21 @@ from mlflowkit.store.database import Database, open_database
 from mlflowkit.store.reading import AttemptView, RunSummary
 from mlflowkit.store.runs import spec_of
 
-_databases: dict[Path, Database] = {}
+#: By the file itself, not its path: a home may be deleted, and another one made in its place.
+_databases: dict[tuple[int, int], Database] = {}
 LOOK_SECONDS = 0.02
 
 
 def database(home: Path) -> Database:
     """The store of a home, opened once in this process."""
-    if home not in _databases:
-        _databases[home] = open_database(home)
-    return _databases[home]
+    path = home / "store.db"
+    if not path.exists():
+        open_database(home).close()
+    found = path.stat()
+    key = (found.st_dev, found.st_ino)
+    if key not in _databases:
+        _databases[key] = open_database(home)
+    return _databases[key]
 
 
 class RunHandle:
@@ -220,6 +226,10 @@ class TaskHandle:
         return self._run.view().task(self.task_id)
 
     @property
+    def _name(self) -> str:
+        return instance_name(self.task_id, UNMAPPED if self._index is None else self._index)
+
+    @property
     def state(self) -> str:
         if self._index is None:
             return str(self.view().state)
@@ -278,12 +288,11 @@ class TaskHandle:
             return reading.ended_attempts(tx, self._run.run_id, self.task_id, index)
 
     def _file(self, suffix: str, attempt: int | None) -> Path | None:
-        index = "" if self._index in (None, UNMAPPED) else f".{self._index}"
         folder = self._run.path / "logs"
         if attempt is not None:
-            return folder / f"{self.task_id}{index}.{attempt}{suffix}"
+            return folder / f"{self._name}.{attempt}{suffix}"
         numbers = [i.attempt for i in self.view().instances if i.map_index == self._index]
-        return folder / f"{self.task_id}{index}.{numbers[0]}{suffix}" if numbers else None
+        return folder / f"{self._name}.{numbers[0]}{suffix}" if numbers else None
 
     def log(self, attempt: int | None = None) -> str:
         """What an attempt wrote, the latest one by default."""
@@ -298,8 +307,7 @@ class TaskHandle:
         Raises:
             FileNotFoundError: it is no notebook, or none was executed yet.
         """
-        index = "" if self._index in (None, UNMAPPED) else f".{self._index}"
-        path = self._run.path / f"{self.task_id}{index}.ipynb"
+        path = self._run.path / f"{self._name}.ipynb"
         self._rebuild(path)
         if not path.exists():
             raise FileNotFoundError(
@@ -317,8 +325,7 @@ class TaskHandle:
             write_notebook(rebuild(journal), path)
 
     def __repr__(self) -> str:
-        index = "" if self._index in (None, UNMAPPED) else f"[{self._index}]"
-        return f"<{self.task_id}{index} of {self._run.run_id}: {self.state}>"
+        return f"<{self._name} of {self._run.run_id}: {self.state}>"
 
 
 class ExecutedNotebook:

@@ -17,8 +17,9 @@ from mlflowkit.authoring.bundle import Bundle, make_bundle, spec_json
 from mlflowkit.authoring.dag import DAG
 from mlflowkit.authoring.params import validate_params
 from mlflowkit.core.spec import DagSpec, TaskSpec
-from mlflowkit.core.values import StoredValue
+from mlflowkit.core.values import INLINE_LIMIT, StoredValue
 from mlflowkit.errors import ShapeChanged
+from mlflowkit.nbrun.injection import is_plain
 from mlflowkit.ports import STORED, RunRequest, Surroundings
 from mlflowkit.settings import settings
 from mlflowkit.surroundings import surroundings
@@ -92,13 +93,10 @@ def params_as_json(given: Mapping[str, object], dump: Dump) -> bytes:
 
 
 def _is_json(value: object) -> bool:
-    if isinstance(value, dict) and STORED in value:
+    """Whether JSON gives it back as it is, and it is small enough to ride on every order."""
+    if not is_plain(value) or (isinstance(value, dict) and STORED in value):
         return False
-    try:
-        json.dumps(value)
-    except (TypeError, ValueError):
-        return False
-    return True
+    return len(json.dumps(value)) <= INLINE_LIMIT
 
 
 def _packed(dag: DAG, options: Mapping[str, Any], folder: Path) -> tuple[Bundle, DagSpec]:
@@ -126,6 +124,10 @@ def retry_code(dag: DAG, spec: DagSpec, folder: Path) -> tuple[dict[str, Any], l
     shape = {t: (set(s.upstream), s.expansion is None) for t, s in spec.tasks.items()}
     if shape != {t: (set(s.upstream), s.expansion is None) for t, s in newer.tasks.items()}:
         raise ShapeChanged(dag.dag_id)
+    newer = replace(
+        newer,  # the options of the run stay: `run(retries=0)` means the retry, too
+        tasks={n: replace(t, retry=spec.tasks[n].retry) for n, t in newer.tasks.items()},
+    )
     changed = [
         str(t) for t, s in newer.tasks.items() if s.fingerprint != spec.tasks[t].fingerprint
     ]

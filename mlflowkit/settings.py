@@ -50,7 +50,7 @@ def home() -> Path:
     path = home_path()
     ignore = path / ".gitignore"
     if ignore.exists() and os.access(path, os.W_OK):
-        return path
+        return _private(path)
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not os.access(path, os.W_OK):
@@ -59,6 +59,14 @@ def home() -> Path:
         ignore.write_text("*\n")
     except OSError as exc:
         raise HomeUnwritable(path, exc.strerror or str(exc)) from exc
+    return _private(path)
+
+
+def _private(path: Path) -> Path:
+    """Code, values and environments of tasks lie in the home: only its owner may look."""
+    found = path.stat()
+    if found.st_uid == os.getuid() and found.st_mode & 0o077:
+        path.chmod(0o700)
     return path
 
 

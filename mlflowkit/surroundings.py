@@ -16,16 +16,22 @@ NOISE = frozenset({"_", "OLDPWD", "SHLVL", "LINES", "COLUMNS", ENGINE_MARK})
 
 def surroundings() -> Surroundings:
     """Taken at each run, so that `os.environ[...] =`, `os.chdir` and `%pip install` count at once."""
-    mask = os.umask(0)
-    os.umask(mask)
     return Surroundings(
         python=sys.executable,
         env={k: v for k, v in os.environ.items() if k not in NOISE and _is_text(k + v)},
         cwd=os.getcwd(),
         sys_path=tuple(sys.path),
-        umask=mask,
+        umask=umask(),
         distributions=distributions(),
     )
+
+
+def umask() -> int:
+    """The umask; asking the system by setting it would open a gap for other threads' files."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("Umask:"):
+            return int(line.split()[1], 8)
+    return 0o022
 
 
 def _is_text(text: str) -> bool:

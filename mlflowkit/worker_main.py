@@ -25,6 +25,7 @@ from mlflowkit.authoring.open_bundle import (
     open_bundle,
     runs_notebooks,
 )
+from mlflowkit.authoring.quiet import all_quiet
 from mlflowkit.core.spec import UNMAPPED, AttemptId, DagId, DagSpec, RunId, TaskId, TaskSpec
 from mlflowkit.core.values import StoredValue
 from mlflowkit.errors import UserError
@@ -48,7 +49,13 @@ class BundleCode:
         self.spec: DagSpec = bundle.spec()
 
     def warm(self) -> None:
-        """Import what the tasks need, once. What fails here fails again in its task, and says so."""
+        """Import what the tasks need, once. What fails here fails again in its task, and says so.
+
+        Local modules that may read something at their import are left to the children: what
+        a file or the clock says is that of each run.
+        """
+        if not all_quiet(self._bundle.folder, self._bundle.facts["modules"]):
+            return
         for task_id in self._bundle.task_ids:
             try:
                 self._bundle.operator(task_id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from html import escape
@@ -13,7 +12,7 @@ from mlflowkit.authoring import opened
 from mlflowkit.authoring.callers import caller_file
 from mlflowkit.authoring.check import check_dag
 from mlflowkit.authoring.dag_params import DagParams
-from mlflowkit.authoring.operator import TASK_OPTIONS, BaseOperator
+from mlflowkit.authoring.operator import TASK_OPTIONS, BaseOperator, checked_id
 from mlflowkit.authoring.params import param_spec, validate_params
 from mlflowkit.authoring.schedule import aware, schedule_text
 from mlflowkit.authoring.specs import spec_of
@@ -43,7 +42,6 @@ DAG_OPTIONS = frozenset(
     }
     | {"tags", "doc_md", "schedule_interval"}
 )
-_DAG_ID = re.compile(r"[\w.-]{1,250}")
 
 
 class DAG:
@@ -77,7 +75,7 @@ class DAG:
     ) -> None:
         if unknown:
             raise UnknownOption(f"DAG {dag_id!r}", next(iter(unknown)), DAG_OPTIONS)
-        self.dag_id = _checked_dag_id(dag_id)
+        self.dag_id = checked_id("DAG", "dag_id", dag_id)
         where = f"DAG {dag_id!r}"
         if schedule is not None and schedule_interval is not None:
             raise BadOption(where, "schedule_interval", "is schedule's old name: give one")
@@ -272,16 +270,6 @@ class DAG:
     def __getstate__(self) -> dict[str, Any]:
         """A DAG travels by name only: workers need its tasks, not the DAG."""
         return {"dag_id": self.dag_id, "_tasks": {}, "_params": self._params}
-
-
-def _checked_dag_id(dag_id: object) -> str:
-    if not isinstance(dag_id, str) or not _DAG_ID.fullmatch(dag_id):
-        raise BadOption(
-            f"DAG {dag_id!r}",
-            "dag_id",
-            "must be a text of letters, digits, '_', '-' and '.', at most 250 of them",
-        )
-    return dag_id
 
 
 def _checked_defaults(where: str, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from mlflowkit.authoring.meaning import meant_by_name
 from mlflowkit.authoring.operator import BaseOperator, accepted_options
 from mlflowkit.authoring.refs import ParamRef, Ref, XComArg, replaced
 from mlflowkit.core.spec import Axis, Expansion, XComRef
@@ -138,6 +139,7 @@ class MappedOperator(BaseOperator):
         self.operator_class = operator_class
         self.shared = {k: v for k, v in shared.items() if k not in own}
         self.axes = checked_axes(f"task {task_id!r}", over)
+        self._given += meant_by_name(operator_class)
 
     @property
     def operator_name(self) -> str:

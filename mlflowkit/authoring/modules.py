@@ -78,6 +78,7 @@ class LocalModules:
         #: What each local module imports of the local ones.
         self._needs: dict[str, set[str]] = {}
         self._local: dict[str, bool] = {}
+        self._contents: dict[str, LocalModule] = {}
 
     def is_local(self, name: str) -> bool:
         """Is `name` one of a person's own modules?"""
@@ -87,17 +88,19 @@ class LocalModules:
 
     def _look(self, name: str) -> bool:
         top = name.partition(".")[0]
-        if (
-            top in ("mlflowkit", "__main__", "__mp_main__")
-            or top in sys.stdlib_module_names
-        ):
+        if top in ("mlflowkit", "__main__", "__mp_main__"):
             return False
         spec = find(name)
         if spec is None:
             return False
         if spec.origin is None and spec.submodule_search_locations:
             return any(is_local_file(f"{p}/x.py") for p in spec.submodule_search_locations)
-        return is_local_file(spec.origin)
+        # A module in an archive has an origin that is no file: it is imported from there.
+        return is_local_file(spec.origin) and Path(str(spec.origin)).is_file()
+
+    def source_of(self, name: str) -> bytes:
+        """The source of a local module as it is on disk now; empty if it has none."""
+        return self._module(name).source
 
     def need(self, name: str) -> set[str]:
         """Take in a module, what is above it, and all that these import.
@@ -127,8 +130,7 @@ class LocalModules:
 
     def _needs_of(self, name: str) -> set[str]:
         if name not in self._needs:
-            module = self._read(name)
-            self.found[name] = module
+            module = self.found[name] = self._module(name)
             above = name.rpartition(".")[0]
             needs = {above} if above else set[str]()
             for imported in imports_in(module.source, module.name, module.package):
@@ -138,6 +140,11 @@ class LocalModules:
                     self._note_installed(imported)
             self._needs[name] = needs
         return self._needs[name]
+
+    def _module(self, name: str) -> LocalModule:
+        if name not in self._contents:
+            self._contents[name] = self._read(name)
+        return self._contents[name]
 
     def _read(self, name: str) -> LocalModule:
         spec = find(name)

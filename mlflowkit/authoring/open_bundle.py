@@ -1,20 +1,22 @@
 """Opening a bundle, in a worker: its local modules come from the bundle, not from the disk.
 
 A module keeps its original `__file__`, so that files beside it are found; tracebacks show
-the lines that were stored.
+the lines that were stored. What travelled by value from `__main__` is found in `__main__`
+here too, so that pickle, and with it `multiprocessing`, works in a task as it did there.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import linecache
 import pickle
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from mlflowkit.authoring import opened
@@ -22,6 +24,10 @@ from mlflowkit.authoring.notebook import NotebookOperator
 from mlflowkit.authoring.operator import BaseOperator
 from mlflowkit.core.spec import DagSpec
 from mlflowkit.errors import BundleBroken
+
+#: What was `__main__` before: kept alive, its code runs.
+_programs: list[ModuleType] = []
+_BY_VALUE = ("_make_function", "_make_skeleton_class", "_make_skeleton_enum")
 
 
 class OpenBundle:
@@ -32,6 +38,8 @@ class OpenBundle:
     ) -> None:
         self.folder, self.facts = folder, facts
         self._payload = payload
+        #: The `__main__` of tasks; None if this process runs none.
+        self._main: ModuleType | None = None
 
     @property
     def id(self) -> str:
@@ -55,11 +63,19 @@ class OpenBundle:
         if task_id not in self._payload:
             raise BundleBroken(str(self.folder), f"it has no task {task_id!r}")
         with opened.loading(f"the bundle of task {task_id!r}"):
-            operator: BaseOperator = pickle.loads(self._payload[task_id])
+            unpickler = _Unpickler(io.BytesIO(self._payload[task_id]))
+            operator: BaseOperator = unpickler.load()
+            if self._main is not None:
+                unpickler.show_in(self._main)
         if isinstance(operator, NotebookOperator):
             stored = self.facts["notebooks"].get(operator.path)
             operator.snapshot = str(self.folder / stored) if stored else ""
         return operator
+
+    def own_main(self) -> None:
+        """From now on, `__main__` is the one of the tasks, and not the program that runs them."""
+        _programs.append(sys.modules["__main__"])
+        self._main = sys.modules["__main__"] = ModuleType("__main__")
 
 
 def open_bundle(folder: Path | str, *, worker: bool = True) -> OpenBundle:
@@ -80,9 +96,11 @@ def open_bundle(folder: Path | str, *, worker: bool = True) -> OpenBundle:
     for name, digest in facts["cells"].items():
         _show_lines(name, (place / "sources" / f"{digest}.py").read_text())
     BundleFinder.install(place, facts["modules"])
+    bundle = OpenBundle(place, facts, payload)
     if worker:
         opened.mark_worker("a task")
-    return OpenBundle(place, facts, payload)
+        bundle.own_main()
+    return bundle
 
 
 def imports_of(folder: Path | str) -> list[str]:
@@ -108,6 +126,43 @@ def read_facts(folder: Path) -> dict[str, Any]:
     return facts
 
 
+class _Unpickler(pickle.Unpickler):
+    """Remembers which functions and classes were made from their code."""
+
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file)
+        self._made: list[Any] = []
+
+    def find_class(self, module_name: str, global_name: str, /) -> Any:
+        found = super().find_class(module_name, global_name)
+        if global_name in _BY_VALUE and module_name.startswith("cloudpickle"):
+            return self._remembering(found)
+        return found
+
+    def _remembering(self, make: Callable[..., Any]) -> Callable[..., Any]:
+        def made(*args: Any) -> Any:
+            self._made.append(make(*args))
+            return self._made[-1]
+
+        return made
+
+    def show_in(self, main: ModuleType) -> None:
+        """Put what belongs to `__main__` there, under the names it had."""
+        mine = [one for one in self._made if one.__module__ == "__main__"]
+        names: dict[str, Any] = {one.__qualname__: one for one in mine}
+        for one in mine:
+            if isinstance(one, FunctionType):
+                names |= one.__globals__
+        for name, value in names.items():
+            if "." not in name and not (name.startswith("__") and name.endswith("__")):
+                setattr(main, name, value)
+
+
+def _file_of(module: ModuleType) -> str | None:
+    path = getattr(module, "__file__", None)
+    return str(Path(path).resolve()) if path else None
+
+
 def _show_lines(path: str, text: str) -> None:
     linecache.cache[path] = (len(text), None, text.splitlines(keepends=True), path)
 
@@ -120,7 +175,14 @@ class BundleFinder(MetaPathFinder):
 
     @classmethod
     def install(cls, folder: Path, modules: Mapping[str, Mapping[str, Any]]) -> None:
-        """Put it before all others, in the place of an earlier one."""
+        """Put it before all others, in the place of an earlier one.
+
+        Another module of the same name (a library's `token` under a person's `token.py`) is
+        forgotten: whoever imports the name from now on gets the one of the bundle.
+        """
+        for name in [n for n in modules if n in sys.modules]:
+            if _file_of(sys.modules[name]) not in (None, modules[name]["path"]):
+                del sys.modules[name]
         others = [finder for finder in sys.meta_path if not isinstance(finder, cls)]
         sys.meta_path[:] = [cls(folder, modules), *others]
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from mlflowkit.authoring import opened
 from mlflowkit.authoring.arrows import Arrows
+from mlflowkit.authoring.meaning import meant_by_name
 from mlflowkit.authoring.refs import Ref, XComArg, refs_in, replaced
 from mlflowkit.core.spec import RetryPolicy
 from mlflowkit.errors import BadOption, CannotExpand, DifferentDags, UnknownOption
@@ -55,7 +56,9 @@ TASK_OPTIONS: Final = frozenset(
 _OWN: Final = frozenset(
     {"task_id", "retry", "execution_timeout", "isolate", "doc", "owner", "axes"}
 )
-_TASK_ID = re.compile(r"[\w.-]{1,250}")
+_ID = re.compile(r"[\w.-]+")
+#: Ids become names of files, which may have 255 bytes on most disks.
+ID_LIMIT_BYTES: Final = 200
 
 
 class BaseOperator(Arrows, metaclass=_OperatorType):
@@ -88,7 +91,7 @@ class BaseOperator(Arrows, metaclass=_OperatorType):
         if unknown:
             name = type(self).__name__
             raise UnknownOption(name, next(iter(unknown)), accepted_options(type(self)))
-        self.task_id = _checked_task_id(task_id)
+        self.task_id = checked_id("task", "task_id", task_id)
         where = f"task {task_id!r}"
         self.retry = RetryPolicy(
             retries=_whole("retries", retries, where),
@@ -104,6 +107,7 @@ class BaseOperator(Arrows, metaclass=_OperatorType):
         self.axes: dict[str, object] = {}
         self._dag: DAG | None = None
         self._upstream: dict[str, BaseOperator] = {}
+        self._given: tuple[object, ...] = meant_by_name(type(self))
 
     def execute(self, context: Mapping[str, Any]) -> object:
         """Do the work. What it returns is the task's XCom."""
@@ -177,6 +181,10 @@ class BaseOperator(Arrows, metaclass=_OperatorType):
 
     # ── arguments ──
 
+    def was_given(self, value: object) -> bool:
+        """Is it a function or class of `__main__` that it runs, named so when it was made?"""
+        return any(one is value for one in self._given)
+
     def arguments(self) -> dict[str, object]:
         """What it was given to do its work: every attribute that is not an option."""
         return {k: v for k, v in vars(self).items() if k not in _OWN and k[0] != "_"}
@@ -202,7 +210,7 @@ class BaseOperator(Arrows, metaclass=_OperatorType):
         raise CannotExpand(f"task {self.task_id!r}", "its operator has no mapped arguments")
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_dag": None, "_upstream": {}}
+        return {**vars(self), "_dag": None, "_upstream": {}, "_given": ()}
 
     def __repr__(self) -> str:
         return f"<{self.operator_name} {self.task_id}>"
@@ -223,14 +231,23 @@ def _own_defaults(options: Mapping[str, object]) -> Mapping[str, object]:
     return given if isinstance(given, dict) else {}  # pyright: ignore[reportUnknownVariableType]
 
 
-def _checked_task_id(task_id: object) -> str:
-    if not isinstance(task_id, str) or not _TASK_ID.fullmatch(task_id):
-        raise BadOption(
-            f"task {task_id!r}",
-            "task_id",
-            "must be a text of letters, digits, '_', '-' and '.', at most 250 of them",
+def checked_id(kind: str, option: str, value: object) -> str:
+    """The id of a task or DAG.
+
+    Raises:
+        BadOption: it has other characters, or its UTF-8 form is longer than ID_LIMIT_BYTES.
+    """
+    if not isinstance(value, str) or not _ID.fullmatch(value):
+        why = "must be a text of letters, digits, '_', '-' and '.', at least one of them"
+        raise BadOption(f"{kind} {value!r}", option, why)
+    size = len(value.encode())
+    if size > ID_LIMIT_BYTES:
+        why = (
+            f"is {size} bytes long in UTF-8; it names files, so at most "
+            f"{ID_LIMIT_BYTES} are possible"
         )
-    return task_id
+        raise BadOption(f"{kind} {value[:30]!r}...", option, why)
+    return value
 
 
 def seconds(name: str, value: object, where: str) -> timedelta | None:

@@ -168,8 +168,8 @@ def validate_params(spec: DagSpec, given: Mapping[str, object]) -> dict[str, Any
     found: dict[str, Any] = {}
     for name, param in known.items():
         if name in given:
-            found[name] = plain(given[name])
-            check_value(where, param, found[name])
+            check_value(where, param, plain(given[name]))
+            found[name] = given[name]  # as it is: a tuple stays one
         elif param.required:
             raise MissingParameter(where, name)
         else:

@@ -14,7 +14,8 @@ from collections.abc import Iterator, Mapping
 from types import CodeType, FunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from mlflowkit.authoring.python import plain_function
+from mlflowkit.authoring.meaning import look_up, plain_function
+from mlflowkit.authoring.redefined import loaded_again
 
 if TYPE_CHECKING:
     from mlflowkit.authoring.modules import LocalModules
@@ -57,7 +58,7 @@ def place_of(value: object, modules: LocalModules) -> Place | None:
     if (
         there is not None
         and modules.is_local(module)
-        and _renewed(plain_function(there), value)
+        and loaded_again(plain_function(there), value, modules.source_of(module))
     ):
         return Place(module, name)
     return None
@@ -67,22 +68,6 @@ def _is_builtin(value: object) -> bool:
     return type(value).__name__ == "builtin_function_or_method" and isinstance(
         getattr(value, "__module__", None), str
     )
-
-
-def _renewed(new: object, old: object) -> bool:
-    """Is `new` what `old` became when its module was loaded again?"""
-    same_kind = type(new) is type(old) and isinstance(new, (FunctionType, type))
-    return same_kind and hasattr(new, "__wrapped__") == hasattr(old, "__wrapped__")
-
-
-def look_up(where: object, qualname: str) -> Any:
-    """What `qualname` names inside a module, or None."""
-    found: Any = where
-    for part in qualname.split("."):
-        found = getattr(found, part, None)
-        if found is None:
-            return None
-    return found
 
 
 def load_place(module: str, qualname: str) -> Any:

@@ -7,6 +7,7 @@ from inspect import Parameter, Signature, signature
 from typing import Any, cast
 
 from mlflowkit.authoring.context import CONTEXT_NAMES
+from mlflowkit.authoring.meaning import meant_by_name, plain_function
 from mlflowkit.authoring.operator import BaseOperator
 from mlflowkit.errors import (
     BadOption,
@@ -38,6 +39,7 @@ class PythonOperator(BaseOperator):
         self.python_callable: Callable[..., Any] = plain_function(python_callable)
         if not callable(self.python_callable):
             raise BadOption(f"task {task_id!r}", "python_callable", "must be a function")
+        self._given += meant_by_name(self.python_callable)
         self.op_args: tuple[object, ...] = tuple(op_args)
         self.op_kwargs: dict[str, object] = dict(op_kwargs or {})
         self.multiple_outputs = multiple_outputs
@@ -60,15 +62,6 @@ class PythonOperator(BaseOperator):
     def arguments(self) -> dict[str, object]:
         own = ("python_callable", "multiple_outputs")
         return {k: v for k, v in super().arguments().items() if k not in own}
-
-
-def plain_function(function: Any) -> Any:
-    """The function under `@task`, or what was given."""
-    return getattr(function, "function", function) if _is_task(function) else function
-
-
-def _is_task(function: object) -> bool:
-    return getattr(type(function), "is_task_function", False) is True
 
 
 def push_each(task_id: str, value: object) -> None:

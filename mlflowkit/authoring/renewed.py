@@ -1,63 +1,153 @@
-"""Functions of a notebook or of `__main__`, looked up again by name when a run starts.
+"""Functions and classes of a notebook or of `__main__`, looked up again when a run starts.
 
-Whoever runs a cell again means the new code, also for a DAG that was written before.
+Whoever runs a cell again means the new code, also for a DAG that was written before. A task
+keeps what it was given unless its name meant that very thing when the task was made.
 """
 
 from __future__ import annotations
 
 import copy
+import functools
 import sys
-from types import CodeType, FunctionType
-from typing import TYPE_CHECKING, Any
+from types import CodeType, FunctionType, MethodType
+from typing import TYPE_CHECKING, Any, cast
 
-from mlflowkit.authoring.places import look_up
-from mlflowkit.authoring.python import PythonOperator, plain_function
+from mlflowkit.authoring.mapping import MappedOperator
+from mlflowkit.authoring.meaning import meaning_of, plain_function
+from mlflowkit.authoring.places import members_of
+from mlflowkit.authoring.python import PythonOperator
+from mlflowkit.authoring.redefined import ran_again
 
 if TYPE_CHECKING:
     from mlflowkit.authoring.operator import BaseOperator
 
+_Partial = functools.partial
+
 
 def renewed(task: BaseOperator) -> tuple[BaseOperator, str]:
-    """The task with its function as it is now, and a line that says so if it differs.
+    """The task with its code as it is now, and a line that says so if it differs.
 
     Raises:
         UnknownParameter, MissingParameter: the new function does not take the arguments.
     """
-    if not isinstance(task, PythonOperator):
-        return task, ""
-    old: Any = task.python_callable
-    new = newest(old)
-    if new is old:
-        return task, ""
-    fresh = copy.copy(task)
-    fresh.python_callable = new
-    fresh.check_arguments()
-    if same_code(old, new):
+    work = _Renewal(task)
+    fresh: Any = work.of_instance(task)
+    if isinstance(fresh, PythonOperator):
+        function = work.of_callable(fresh.python_callable)
+        if function is not fresh.python_callable:
+            fresh = _own_copy(fresh, task)
+            fresh.python_callable = function
+            fresh.check_arguments()
+    elif isinstance(fresh, MappedOperator):
+        made = work.newest(fresh.operator_class)
+        if made is not fresh.operator_class:
+            fresh = _own_copy(fresh, task)
+            fresh.operator_class = made
+    if not work.names:
         return fresh, ""
-    return (
-        fresh,
-        f"task {task.task_id!r}: runs the newer definition of {new.__name__}()",
-    )
+    names = ", ".join(work.names)
+    return fresh, f"task {task.task_id!r}: runs the newer definition of {names}"
 
 
-def newest(function: Any) -> Any:
-    """What the function's name means in its session now; itself, if that is no function."""
-    if not isinstance(function, FunctionType) or function.__module__ != "__main__":
-        return function
-    if "<" in function.__qualname__:
-        return function
-    there = plain_function(look_up(sys.modules["__main__"], function.__qualname__))
-    if isinstance(there, FunctionType) and there.__globals__ is function.__globals__:
+def _own_copy(fresh: Any, task: BaseOperator) -> Any:
+    return copy.copy(fresh) if fresh is task else fresh
+
+
+class _Renewal:
+    """What one task runs, as its session defines it now."""
+
+    def __init__(self, task: BaseOperator) -> None:
+        self._task = task
+        #: What has other code than when the DAG was written, as people read it.
+        self.names: list[str] = []
+
+    def of_callable(self, value: Any) -> Any:
+        """A function, partial, bound method or callable object with its code as it is now."""
+        if isinstance(value, FunctionType):
+            return self.newest(value)
+        if isinstance(value, _Partial):
+            partial = cast("_Partial[Any]", value)
+            inner = self.of_callable(partial.func)
+            if inner is partial.func:
+                return partial
+            return _Partial(inner, *partial.args, **partial.keywords)
+        if isinstance(value, MethodType):
+            return self._of_method(value)
+        return value if isinstance(value, type) else self.of_instance(value)
+
+    def _of_method(self, method: MethodType) -> Any:
+        owner: Any = method.__self__
+        is_class = isinstance(owner, type)
+        fresh: Any = self.newest(owner) if is_class else self.of_instance(owner)
+        if fresh is owner:
+            return method
+        found = plain_function(getattr(fresh, method.__name__, None))
+        return found if callable(found) else method
+
+    def of_instance(self, value: Any) -> Any:
+        """The object itself, or a copy of it that belongs to the newer class."""
+        old: type = type(value)
+        before = list(self.names)
+        new = self.newest(old)
+        if new is old:
+            return value
+        fresh = copy.copy(value)
+        try:
+            fresh.__class__ = new
+        except TypeError:  # the new class has other slots: the object cannot become one
+            self.names = before
+            return value
+        return fresh
+
+    def newest(self, value: Any) -> Any:
+        """What the name of a function or class means now; itself, if that is no successor."""
+        if not self._task.was_given(value):
+            return value
+        there = meaning_of(value)
+        if type(there) is not type(value) or not ran_again(there, value):
+            return value
+        if isinstance(value, FunctionType):
+            if there.__globals__ is not sys.modules["__main__"].__dict__:
+                return value
+            if self._belongs_to_another(there):
+                return value
+        if not same_definition(value, there):
+            call = "()" if isinstance(value, FunctionType) else ""
+            self.names.append(f"{value.__name__}{call}")
         return there
-    return function
+
+    def _belongs_to_another(self, function: object) -> bool:
+        """Two tasks of a DAG with two functions of one name: each keeps its own."""
+        others = self._task.dag.tasks if self._task.dag else ()
+        return any(
+            getattr(other, "python_callable", None) is function
+            for other in others
+            if other is not self._task
+        )
 
 
-def same_code(one: FunctionType, other: FunctionType) -> bool:
+def same_definition(one: object, other: object) -> bool:
     """Do both do the same, wherever they are written?"""
-    return _facts(one.__code__) == _facts(other.__code__) and (
-        repr((one.__defaults__, one.__kwdefaults__))
-        == repr((other.__defaults__, other.__kwdefaults__))
-    )
+    if isinstance(one, FunctionType) and isinstance(other, FunctionType):
+        same = _facts(one.__code__) == _facts(other.__code__) and (
+            repr((one.__defaults__, one.__kwdefaults__))
+            == repr((other.__defaults__, other.__kwdefaults__))
+        )
+        inner, others = (getattr(f, "__wrapped__", None) for f in (one, other))
+        return same and (inner is others or same_definition(inner, others))
+    if isinstance(one, type) and isinstance(other, type):
+        mine, theirs = dict(members_of(one)), dict(members_of(other))
+        return mine.keys() == theirs.keys() and all(
+            same_definition(mine[name], theirs[name]) for name in mine
+        )
+    if isinstance(one, (staticmethod, classmethod)) and type(other) is type(one):
+        return same_definition(one.__func__, cast("Any", other).__func__)
+    if isinstance(one, property) and isinstance(other, property):
+        return all(
+            same_definition(getattr(one, part), getattr(other, part))
+            for part in ("fget", "fset", "fdel")
+        )
+    return type(one) is type(other) and repr(one) == repr(other)
 
 
 def _facts(code: CodeType) -> tuple[object, ...]:

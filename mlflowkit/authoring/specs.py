@@ -70,9 +70,10 @@ def inputs_of(task: BaseOperator) -> tuple[XComRef, ...]:
 
 
 def _expanded_keys(tasks: Sequence[BaseOperator]) -> dict[str, dict[str, None]]:
+    """Values whose items are counted: what a mapped task gives is one item per instance."""
     found: dict[str, dict[str, None]] = defaultdict(dict)
     for task in tasks:
         for axis in task.axes.values():
-            if isinstance(axis, XComArg):
+            if isinstance(axis, XComArg) and not axis.operator.axes:
                 found[axis.task_id][axis.key] = None
     return found

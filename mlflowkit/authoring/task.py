@@ -19,10 +19,11 @@ from typing import (
 )
 
 from mlflowkit.authoring.mapping import checked_axes
+from mlflowkit.authoring.meaning import plain_function
 from mlflowkit.authoring.opened import current_dag
 from mlflowkit.authoring.operator import BaseOperator, accepted_options
 from mlflowkit.authoring.params import hints_of
-from mlflowkit.authoring.python import PythonOperator, check_call, plain_function
+from mlflowkit.authoring.python import PythonOperator, check_call
 from mlflowkit.authoring.refs import XComArg
 from mlflowkit.errors import CannotExpand, NoDagOpen, NotATask, UnknownOption
 from mlflowkit.ports import running_task

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlflowkit.cli.journals import file_name
-from mlflowkit.cli.words import instance_name, shown_path, states_json, took
+from mlflowkit.cli.words import shown_path, states_json, took
+from mlflowkit.core.spec import instance_name
 from mlflowkit.core.states import TaskState
 from mlflowkit.core.view import InstanceView, RunView
 from mlflowkit.run_handle import RunHandle
@@ -51,8 +52,7 @@ def _failure(
     log = (
         handle.path / "logs" / f"{file_name(task_id, instance.map_index, instance.attempt)}"
     )
-    index = f".{instance.map_index}" if instance.map_index >= 0 else ""
-    notebook = handle.path / f"{task_id}{index}.ipynb"
+    notebook = handle.path / f"{instance_name(task_id, instance.map_index)}.ipynb"
     return Failure(
         name=instance_name(task_id, instance.map_index),
         operator=operator,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlflowkit.cli.words import progress_text
+from mlflowkit.core.spec import instance_name
 
 MAX_READ_BYTES = 4 * 1024 * 1024
 
@@ -39,8 +40,7 @@ class Tail:
 
 def file_name(task_id: str, map_index: int, attempt: int) -> str:
     """The name of an attempt's files, without suffix."""
-    index = f".{map_index}" if map_index >= 0 else ""
-    return f"{task_id}{index}.{attempt}"
+    return f"{instance_name(task_id, map_index)}.{attempt}"
 
 
 @dataclass

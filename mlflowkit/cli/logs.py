@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 
 from mlflowkit.cli.journals import Tail, file_name
-from mlflowkit.cli.words import instance_name
+from mlflowkit.core.spec import instance_name
 from mlflowkit.core.states import ENDED
 from mlflowkit.core.view import InstanceView, RunView
 from mlflowkit.errors import RunInterrupted, TaskNotInRun

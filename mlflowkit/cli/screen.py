@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Final, Self
 
 from mlflowkit.cli.journals import Journals, Progress
 from mlflowkit.cli.table import run_table
-from mlflowkit.cli.words import instance_name, took, waiting_text
+from mlflowkit.cli.words import took, waiting_text
+from mlflowkit.core.spec import instance_name
 from mlflowkit.core.states import ENDED, TaskState
 from mlflowkit.core.view import InstanceView, RunView
 from mlflowkit.run_handle import RunHandle

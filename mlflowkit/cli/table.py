@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from mlflowkit.cli.words import STYLES, counts_text, instance_name, took, waiting_text
+from mlflowkit.cli.words import STYLES, counts_text, took, waiting_text
+from mlflowkit.core.spec import instance_name
 from mlflowkit.core.states import ENDED, TaskState
 from mlflowkit.core.view import RunView, TaskView
 

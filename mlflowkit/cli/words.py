@@ -58,11 +58,6 @@ def when(moment: datetime | None) -> str:
     return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment else ""
 
 
-def instance_name(task_id: str, map_index: int) -> str:
-    """`fit`, or `fit[3]` of a mapped task."""
-    return task_id if map_index < 0 else f"{task_id}[{map_index}]"
-
-
 def shown_path(path: Path | str) -> str:
     """A path as short as it can be typed: from the working folder, if it lies below."""
     whole, here = Path(path), Path.cwd()

@@ -26,7 +26,15 @@ RETURN_VALUE = "return_value"
 #: Where no `max_retry_delay` says otherwise.
 LONGEST_DELAY = timedelta(days=365)
 #: DAG and task ids become names of folders and files.
-_NAME = re.compile(r"[\w.-]{1,250}")
+_NAME = re.compile(r"[\w.-]+")
+#: Names become file names, with an index, a number and a suffix: 255 bytes are all there are.
+MAX_NAME_BYTES = 200
+
+
+def instance_name(task_id: str, map_index: int) -> str:
+    """`fit`, or `fit[7]` of a mapped task: for people, and for the files of a task instance.
+    Ids have no brackets, so two task instances never share a name."""
+    return f"{task_id}[{map_index}]" if map_index >= 0 else task_id
 
 
 class AttemptId(NamedTuple):
@@ -39,8 +47,7 @@ class AttemptId(NamedTuple):
     number: int
 
     def __str__(self) -> str:
-        where = f"[{self.map_index}]" if self.map_index >= 0 else ""
-        return f"{self.run_id}/{self.task_id}{where}/{self.number}"
+        return f"{self.run_id}/{instance_name(self.task_id, self.map_index)}/{self.number}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +160,8 @@ class DagSpec:
 
     def _check_names(self) -> None:
         for name in (self.dag_id, *self.tasks):
-            if not _NAME.fullmatch(name) or name in (".", ".."):
+            too_long = len(name.encode()) > MAX_NAME_BYTES
+            if not _NAME.fullmatch(name) or name in (".", "..") or too_long:
                 raise BadName(self.dag_id, name)
         for name, task in self.tasks.items():
             if name != task.task_id:

@@ -116,7 +116,7 @@ def _answers(client: EngineClient) -> bool:
 def _start(home: Path, log: Path) -> subprocess.Popen[bytes]:
     with log.open("ab") as out:
         return subprocess.Popen(
-            [sys.executable, "-m", "mlflowkit.app", "--home", str(home)],
+            [sys.executable, "-P", "-m", "mlflowkit.app", "--home", str(home)],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,

@@ -25,6 +25,7 @@ from mlflowkit.ports import Loop
 log = logging.getLogger("mlflowkit.engine")
 #: Bytes that a socket's path may have on Linux, the closing zero left out.
 MAX_SOCKET_PATH = 107
+ACCEPT_AGAIN_SECONDS = 0.2
 MAX_LINE_BYTES = 64 * 1024 * 1024
 
 #: Takes a command and a function to answer with, now or later.
@@ -38,7 +39,10 @@ def socket_path(home: Path) -> Path:
         return path
     pointer = home / "engine.sock.path"
     if pointer.exists():
-        return Path(pointer.read_text())
+        known = Path(pointer.read_text())
+        if known.parent.is_dir() and known.parent.stat().st_uid == os.getuid():
+            return known
+        pointer.unlink()  # the temporary folder was swept; nobody else's is taken for it
     folder = Path(tempfile.mkdtemp(prefix="mlflowkit-"))
     draft = pointer.with_name(f"{pointer.name}.{folder.name}")
     draft.write_text(str(folder / "engine.sock"))
@@ -62,6 +66,7 @@ class CommandServer:
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(self._path))
         os.chmod(self._path, 0o600)
+        self._inode = self._path.stat().st_ino
         self._listener.listen(64)
         self._listener.setblocking(False)
         self.clients: set[_Client] = set()
@@ -70,7 +75,8 @@ class CommandServer:
     def close(self) -> None:
         self._loop.remove_reader(self._listener.fileno())
         self._listener.close()
-        self._path.unlink(missing_ok=True)
+        if self._path.exists() and self._path.stat().st_ino == self._inode:
+            self._path.unlink()  # else another engine listens there now
         for client in list(self.clients):
             client.close()
 
@@ -79,7 +85,16 @@ class CommandServer:
             sock, _ = self._listener.accept()
         except BlockingIOError:
             return
+        except OSError as exc:  # no more files: whoever waits is let in later
+            log.warning("a client has to wait: %s", exc, extra={"action": "accept_failed"})
+            self._loop.remove_reader(self._listener.fileno())
+            self._loop.call_later(ACCEPT_AGAIN_SECONDS, self._listen_again)
+            return
         self.clients.add(_Client(self._loop, sock, self._handle, self.clients))
+
+    def _listen_again(self) -> None:
+        if self._listener.fileno() >= 0:
+            self._loop.add_reader(self._listener.fileno(), self._accept)
 
 
 class _Client:
@@ -131,7 +146,13 @@ class _Client:
             self._handle(command, lambda body: self._answer({"ok": body}))
         except MlflowkitError as exc:
             self._answer({"error": str(exc), "code": exc.code})
-        except (msgspec.DecodeError, TypeError, KeyError) as exc:
+        except (
+            msgspec.DecodeError,
+            TypeError,
+            KeyError,
+            ValueError,
+            ArithmeticError,
+        ) as exc:
             log.exception("a command was not understood", extra={"action": "bad_command"})
             self._answer({"error": f"no command: {exc}", "code": "bad_command"})
 

@@ -40,6 +40,13 @@ class HomeLock:
             return False
         return True
 
+    def holds(self) -> bool:
+        """Whether the home is still there: it may have been deleted under a living engine."""
+        try:
+            return os.stat(self._path).st_ino == os.fstat(self._fd).st_ino
+        except OSError:
+            return False
+
     def release(self) -> None:
         os.close(self._fd)
 

@@ -8,7 +8,14 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from mlflowkit.core.spec import UNMAPPED, AttemptId, Expansion, RunId, XComRef
+from mlflowkit.core.spec import (
+    UNMAPPED,
+    AttemptId,
+    Expansion,
+    RunId,
+    XComRef,
+    instance_name,
+)
 from mlflowkit.core.values import StoredValue
 from mlflowkit.ports import LaunchOrder, Surroundings
 from mlflowkit.store.runs import StoredRun
@@ -72,7 +79,7 @@ class OwnedRun:
         if task.expansion is not None and attempt.map_index >= 0:
             axes = self._axes(task.expansion, attempt.map_index)
             inputs |= self._items(task.expansion, dict(axes), fetch, slice_)
-        name = _file_name(attempt)
+        name = instance_name(attempt.task_id, attempt.map_index)
         log = f"{self._logs}/{name}.{attempt.number}"
         return LaunchOrder(
             attempt=attempt,
@@ -126,11 +133,6 @@ class OwnedRun:
             else:
                 found[f"{source.task_id}\0{source.key}"] = whole
         return found
-
-
-def _file_name(attempt: AttemptId) -> str:
-    """`fit`, or `fit.7` for a mapped one. Task ids have no slashes."""
-    return attempt.task_id + (f".{attempt.map_index}" if attempt.map_index >= 0 else "")
 
 
 def _plain(value: object) -> object:

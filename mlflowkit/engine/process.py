@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from mlflowkit.core.decisions import Kill
 from mlflowkit.core.events import (
@@ -133,7 +133,11 @@ class EngineProcess:
         }
         if what not in answers:
             raise InternalError(f"the engine has no answer to {what!r}")
-        return answers[what](attempt, **arguments)
+        try:
+            return answers[what](attempt, **arguments)
+        except (TypeError, KeyError, ValueError, OSError, SQLAlchemyError) as exc:
+            log.exception("no answer to %s", what, extra={"action": "ask_failed"})
+            raise InternalError(f"the engine could not answer {what!r}: {exc}") from exc
 
     def _answer_xcom(
         self, attempt: AttemptId, task_id: str, key: str, map_index: int
@@ -316,6 +320,11 @@ class EngineProcess:
     def serve(self, until: Callable[[], bool]) -> None:
         """Work until `until()` says so, or `stop`."""
         while not self.stopping and not until():
+            if not self._lock.holds():
+                log.error(
+                    "the home is gone; so is its engine", extra={"action": "home_gone"}
+                )
+                return
             self.loop.run_once(self._timeout())
             self._ring_alarms()
             self._turn_if_due()

@@ -102,6 +102,8 @@ class LocalExecutor:
             return
         _, around, light = self._around(order.surroundings)
         self._keys[attempt] = (order.bundle, around)
+        if len(self._full) > REMEMBERED:
+            self._full = {k: v for k, v in self._full.items() if k in self._keys.values()}
         self._full[order.bundle, around] = order.surroundings
         self._queue.append(replace(order, surroundings=light))
 

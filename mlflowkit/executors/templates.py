@@ -94,7 +94,15 @@ class TemplateProcess:
         ours, theirs = socket.socketpair()
         self._mark = f"{engine_id}/{folder.name}"
         env = {**DEFAULT_ENV, **surroundings.env, processes.ENGINE_MARK: self._mark}
-        argv = [surroundings.python, "-m", "mlflowkit.worker_main", "--bundle", bundle]
+        # -P: what lies in the working folder must not stand in for a module of Python's.
+        argv = [
+            surroundings.python,
+            "-P",
+            "-m",
+            "mlflowkit.worker_main",
+            "--bundle",
+            bundle,
+        ]
         argv += ["--control-fd", str(theirs.fileno())]
         argv += ["--lock", str(folder.parent / "alive.lock"), "--lock", str(self.lock)]
         for entry in surroundings.sys_path:

@@ -7,11 +7,12 @@ as a plain `Ended`, never as an exception in a worker.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import msgspec
 
@@ -27,7 +28,13 @@ from mlflowkit.ports import (
     Services,
     as_running,
 )
-from mlflowkit.worker.context import MappedValues, TaskInstance, build_context
+from mlflowkit.worker.context import (
+    MappedValues,
+    TaskInstance,
+    build_context,
+    check_key,
+)
+from mlflowkit.worker.processes import leave_fork
 from mlflowkit.worker.protocol import Ended
 
 #: Characters of an error that are kept.
@@ -113,6 +120,7 @@ class Attempt:
     # ── asked by user code ──────────────────────────────────────────────────
 
     def push(self, key: str, value: object) -> None:
+        check_key(self.order.attempt.task_id, key)
         expandable = key in self.order.expanded_keys
         where = f"task {self.order.attempt.task_id!r}, XCom {key!r}"
         self._pushed[key] = self._values.dump(value, expandable=expandable, where=where)
@@ -183,8 +191,9 @@ class Attempt:
                     dict(self.order.axes),
                     self._item,
                 )
-                result = task.execute(self.context)
-                if result is not None:
+                result = self._execute(task)
+                if result is not None or attempt.map_index >= 0:
+                    # Of a mapped task None counts, too: item i is the value of instance i.
                     self.push(RETURN_VALUE, result)
         except TaskSkipped as exc:
             return Ended(attempt, "skipped", why=sendable(str(exc)) or "it skipped itself")
@@ -192,6 +201,19 @@ class Attempt:
             self.exception = exc
             return self._failed(exc)
         return Ended(attempt, "succeeded", values=list(self._pushed.items()))
+
+    def _execute(self, task: Executable) -> object:
+        """The task's code; a fork that it makes and that returns from it goes no further."""
+        pid = os.getpid()
+        try:
+            result = task.execute(self.context)
+        except BaseException as exc:
+            if os.getpid() != pid:
+                _leave_fork(exc)
+            raise
+        if os.getpid() != pid:
+            leave_fork(0)
+        return result
 
     def _failed(self, exc: BaseException) -> Ended:
         why, retryable = one_line(exc), bool(getattr(exc, "retryable", True))
@@ -217,6 +239,15 @@ class Attempt:
             return self._values.dump(exc, expandable=False, where="a task's exception")
         except Exception:  # noqa: BLE001 - an exception may hold anything; its text is kept
             return None
+
+
+def _leave_fork(exc: BaseException) -> NoReturn:
+    code = exc.code if isinstance(exc, SystemExit) else 1
+    if not isinstance(exc, SystemExit):
+        sys.stderr.write(story() + "\n")
+    elif isinstance(code, str):
+        sys.stderr.write(code + "\n")
+    leave_fork(code & 0xFF if isinstance(code, int) else int(code is not None))
 
 
 class _Services:

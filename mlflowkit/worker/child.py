@@ -16,17 +16,19 @@ from typing import Any
 import msgspec
 
 from mlflowkit.core.spec import AttemptId
-from mlflowkit.errors import InternalError
+from mlflowkit.errors import AskedOutsideTask, InternalError
 from mlflowkit.ports import LaunchOrder
-from mlflowkit.worker import processes
+from mlflowkit.worker import processes, threads
 from mlflowkit.worker.attempt import Link
 from mlflowkit.worker.protocol import (
+    LARGEST_ENDED,
     Answer,
     Ask,
     BlockingChannel,
     Ended,
     Note,
     Order,
+    encode,
 )
 
 #: Runs one attempt to its end.
@@ -42,17 +44,49 @@ class ChannelLink:
     def __init__(self, channel: BlockingChannel) -> None:
         self._channel = channel
         self.attempt: AttemptId | None = None
+        self._pid = os.getpid()
+        self._asking = threading.Lock()
+        #: Answers that are on their way to whoever was interrupted.
+        self._unheard = 0
 
     def ask(self, what: str, **arguments: Any) -> Any:
-        """Ask, and wait for the answer. One question at a time."""
-        assert self.attempt is not None
-        self._channel.send(Ask(self.attempt, what, arguments))
-        answer = self._channel.receive()
-        if not isinstance(answer, Answer):
-            raise InternalError("the supervisor is gone")
+        """Ask, and wait for the answer. One question at a time, whichever thread asks.
+
+        Raises:
+            AskedOutsideTask: this is a fork of the task's process, or the attempt is over.
+        """
+        if os.getpid() != self._pid:
+            who = "a process that the task forked (os.fork, multiprocessing)"
+            raise AskedOutsideTask(what, who)
+        with self._asking:
+            if self.attempt is None:
+                raise AskedOutsideTask(what, "a thread of a task that has ended")
+            answer = self._answer_to(Ask(self.attempt, what, arguments))
         if answer.error:
             raise InternalError(answer.error)
         return msgspec.msgpack.decode(answer.body)
+
+    def _answer_to(self, question: Ask) -> Answer:
+        self._channel.send(question)
+        self._unheard += 1
+        while True:
+            answer = self._channel.receive()
+            if not isinstance(answer, Answer):
+                raise InternalError("the supervisor is gone")
+            self._unheard -= 1
+            if not self._unheard:
+                return answer
+
+    def next_order(self) -> Order | None:
+        """What to run next; None when there is no more."""
+        while isinstance(message := self._channel.receive(), Answer):
+            self._unheard -= 1
+        return message if isinstance(message, Order) else None
+
+    def close(self) -> None:
+        """The attempt is over: threads that it left behind may ask no more."""
+        with self._asking:
+            self.attempt = None
 
     def note(self, line: bytes) -> None:
         self._channel.send(Note(line))
@@ -63,9 +97,11 @@ class _Interrupts:
 
     def __init__(self) -> None:
         self.in_task = False
+        self.heard = False
         signal.signal(signal.SIGINT, self._hear)
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
+        self.heard = True
         if self.in_task:
             self.in_task = (
                 False  # once: a second one must not break what tells of the first
@@ -90,14 +126,34 @@ def serve_child(
     rehearse()
     interrupts = _Interrupts()
     link = ChannelLink(channel)
-    while isinstance(message := channel.receive(), Order):
+    while (message := link.next_order()) is not None:
         order = message.order
         link.attempt = order.attempt
-        ended = _one(order, link, run, interrupts)
-        flush()
-        os.write(out, mark)
-        channel.send(ended)
+        frame = _frame(_one(order, link, run, interrupts))
+        link.close()
+        os.set_blocking(out, True)  # the task may have changed it, through its own streams
+        processes.flush()
+        _write(out, mark)
+        channel.send_frame(frame)
     _orderly_end()
+
+
+def _frame(ended: Ended) -> bytes:
+    """The end of an attempt, encoded; one that is too large to be told is a failure."""
+    frame = encode(ended)
+    if len(frame) <= LARGEST_ENDED:
+        return frame
+    why = (
+        f"its {len(ended.values):,} XComs are {len(frame) / 1e6:,.0f} MB, and a task can push "
+        f"{LARGEST_ENDED / 1e6:,.0f} MB in small values. Push one list or dict of them "
+        "instead of many: a large value is kept as a file, and has no such limit."
+    )
+    return encode(Ended(ended.attempt, "failed", why=why, error=why, retryable=False))
+
+
+def _write(out: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(out, data) :]
 
 
 def _one(order: LaunchOrder, link: Link, run: RunAttempt, interrupts: _Interrupts) -> Ended:
@@ -106,13 +162,21 @@ def _one(order: LaunchOrder, link: Link, run: RunAttempt, interrupts: _Interrupt
     except OSError as exc:
         why = f"its working folder is gone: {exc}"
         return Ended(order.attempt, "failed", why=why, retryable=False)
+    pid, before = os.getpid(), threads.running()
+    interrupts.heard = False
     try:
         interrupts.in_task = True
-        return run(order, link)
+        ended = run(order, link)
+        if os.getpid() != pid:
+            processes.leave_fork(0 if ended.outcome != "failed" else 1)
+        if ended.outcome != "failed" and not interrupts.heard:
+            last = order.isolate or order.attempt.map_index < 0
+            threads.wait_for_new(before, for_good=last)
     except KeyboardInterrupt:
         return Ended(order.attempt, "failed", why="interrupted")
     finally:
         interrupts.in_task = False
+    return ended
 
 
 def _own_streams(out: int) -> None:
@@ -145,17 +209,7 @@ def _fresh_start() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def flush() -> None:
-    """Everything Python has not written yet. User code may have broken or closed its streams."""
-    processes.flush_c()
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError, AttributeError):
-            continue
-
-
 def _orderly_end() -> None:
     threading._shutdown()  # type: ignore[attr-defined]  # waits for threads that are no daemons
     atexit._run_exitfuncs()
-    flush()
+    processes.flush()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ from typing import Any, overload
 
 from mlflowkit.core.spec import RETURN_VALUE, DagSpec
 from mlflowkit.core.values import StoredValue
-from mlflowkit.errors import UnknownXComTask
+from mlflowkit.errors import BadXComKey, BadXComPull, UnknownXComTask
 from mlflowkit.ports import LaunchOrder
 
 #: Pull(task_id, key, map_index) gives a value; mapped tasks give a `MappedValues`.
@@ -19,6 +20,10 @@ Pull = Callable[[str, str, int | None], Any]
 Push = Callable[[str, object], None]
 
 PAGE = 1000
+LONGEST_KEY = 250
+
+
+_TASK_IDS = "a task id, or several: texts"
 
 
 class MappedValues(Sequence[Any]):
@@ -31,7 +36,8 @@ class MappedValues(Sequence[Any]):
         load: Callable[[StoredValue], Any],
     ) -> None:
         self._length, self._page, self._load = length, page, load
-        self._start, self._items = 0, list[tuple[int, StoredValue]]()
+        #: From which index on, and the values: in one piece, for several threads may read.
+        self._read: tuple[int, list[tuple[int, StoredValue]]] = (0, [])
 
     def __len__(self) -> int:
         return self._length
@@ -46,10 +52,12 @@ class MappedValues(Sequence[Any]):
         at = index + self._length if index < 0 else index
         if not 0 <= at < self._length:
             raise IndexError(f"index {index} of {self._length} mapped values")
-        if not self._start <= at < self._start + len(self._items):
-            self._start = at - at % PAGE
-            self._items = self._page(self._start, PAGE)
-        return self._load(self._items[at - self._start][1])
+        start, items = self._read
+        if not start <= at < start + len(items):
+            start = at - at % PAGE
+            items = self._page(start, PAGE)
+            self._read = start, items
+        return self._load(items[at - start][1])
 
     def __iter__(self) -> Iterator[Any]:
         return (self[i] for i in range(self._length))
@@ -96,13 +104,17 @@ class TaskInstance:
         return self._order.output_base
 
     def xcom_push(self, key: str, value: object) -> None:
-        """Give a value to other tasks. They see it once this attempt has succeeded."""
+        """Give a value to other tasks. They see it once this attempt has succeeded.
+
+        Raises:
+            BadXComKey: `key` is no text of 1 to 250 characters.
+        """
         self._push(key, value)
 
     def xcom_pull(
         self,
         task_ids: str | Sequence[str] | None = None,
-        key: str = RETURN_VALUE,
+        key: str | None = RETURN_VALUE,
         *,
         map_indexes: int | None = None,
         default: Any = None,
@@ -112,29 +124,63 @@ class TaskInstance:
         Args:
             task_ids: One task: its value (a mapped one: all of them, lazily). Several: a list.
                 None: the tasks directly upstream.
-            key: Under which it was pushed.
+            key: Under which it was pushed. None: what the task returned.
             map_indexes: Only this task instance of a mapped task.
             default: For a task that was skipped or has not run.
 
         Raises:
             UnknownXComTask: the DAG has no such task.
             UnknownXCom: the task has succeeded and pushed nothing under `key`.
+            BadXComKey: `key` is no text of 1 to 250 characters.
+            BadXComPull: `task_ids` or `map_indexes` is of another type.
         """
+        key = RETURN_VALUE if key is None else key
+        check_key(self.task_id, key)
+        map_indexes = self._index(map_indexes)
         if task_ids is None:
             task_ids = self._spec.tasks[self.task_id].upstream
             task_ids = task_ids[0] if len(task_ids) == 1 else list(task_ids)
         if isinstance(task_ids, str):
             value = self._one(task_ids, key, map_indexes)
             return default if value is None else value
+        if not isinstance(task_ids, Sequence | Set) or isinstance(task_ids, bytes):
+            raise BadXComPull(self.task_id, "task_ids", task_ids, _TASK_IDS)
         return [self._one(t, key, map_indexes) for t in task_ids]
 
+    def _index(self, given: object) -> int | None:
+        if given is None:
+            return None
+        try:
+            return operator.index(given)  # type: ignore[arg-type]  # what has none says so
+        except TypeError as exc:
+            wanted = "one map index (a whole number), or None for all"
+            raise BadXComPull(self.task_id, "map_indexes", given, wanted) from exc
+
     def _one(self, task_id: str, key: str, map_index: int | None) -> Any:
+        if not isinstance(task_id, str):
+            raise BadXComPull(self.task_id, "task_ids", task_id, _TASK_IDS)
         if task_id not in self._spec.tasks:
             raise UnknownXComTask(self.task_id, task_id, self._spec.tasks)
         return self._pull(task_id, key, map_index)
 
     def __repr__(self) -> str:
         return f"<TaskInstance {self._order.attempt}>"
+
+
+def check_key(task_id: str, key: object) -> None:
+    """Whether an XCom can have this key.
+
+    Raises:
+        BadXComKey: it cannot.
+    """
+    if not isinstance(key, str):
+        raise BadXComKey(task_id, key, f"which is of the type {type(key).__name__}")
+    if not key:
+        raise BadXComKey(task_id, key, "which is empty")
+    if len(key) > LONGEST_KEY:
+        raise BadXComKey(task_id, key, f"which has {len(key):,} characters")
+    if not key.isprintable():
+        raise BadXComKey(task_id, key, "which has characters that cannot be shown")
 
 
 def build_context(

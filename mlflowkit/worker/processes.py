@@ -6,8 +6,10 @@ import ctypes
 import fcntl
 import os
 import signal
+import sys
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -165,3 +167,19 @@ def kill_marked(value: str) -> bool:
 def flush_c() -> None:
     """What C code has printed and not yet written."""
     _libc.fflush(None)
+
+
+def flush() -> None:
+    """Everything Python has not written yet. User code may have broken or closed its streams."""
+    flush_c()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            continue
+
+
+def leave_fork(status: int) -> NoReturn:
+    """A fork that the task made came to the end of the task's code: its end is not the attempt's."""
+    flush()
+    os._exit(status)

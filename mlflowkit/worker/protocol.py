@@ -26,6 +26,10 @@ from mlflowkit.ports import LaunchOrder
 _LENGTH = struct.Struct(">I")
 #: No frame is larger: inline values are small, everything else is an artifact.
 MAX_FRAME_BYTES = 64 * 1024 * 1024
+#: An `Ended` stays below it: a supervisor adds some facts.
+LARGEST_ENDED = MAX_FRAME_BYTES - 1024 * 1024
+#: What reading a damaged or foreign frame may raise.
+FRAME_ERRORS = (ValueError, IndexError, msgspec.DecodeError)
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -197,8 +201,12 @@ class BlockingChannel:
 
     def send(self, message: Message) -> None:
         """Frames from several threads do not mix."""
+        self.send_frame(encode(message))
+
+    def send_frame(self, frame: bytes) -> None:
+        """A message that is encoded already."""
         with self._sending:
-            self.sock.sendall(encode(message))
+            self.sock.sendall(frame)
 
     def receive(self) -> Message | None:
         """The next message; None when the other side is gone."""

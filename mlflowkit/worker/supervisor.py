@@ -25,6 +25,7 @@ import msgspec
 from mlflowkit.ports import LaunchOrder
 from mlflowkit.worker import processes
 from mlflowkit.worker.protocol import (
+    FRAME_ERRORS,
     Answer,
     Ask,
     BlockingChannel,
@@ -101,6 +102,12 @@ class Supervisor:
         self._current: LaunchOrder | None = None
         self._child: Child | None = None
         self._spare: Child | None = None
+        #: Who waits for an answer, in the order of their questions.
+        self._askers: deque[Child] = deque()
+        #: When a child that was told to end is ended.
+        self._retire_by: float | None = None
+        #: Where output goes: the log of the attempt that runs, or ran last.
+        self._log_path = ""
         self._log: BinaryIO | None = None
         #: Why some output of the current attempt is in no file (a full disk).
         self._unwritten = ""
@@ -128,13 +135,15 @@ class Supervisor:
                     self._end_everything()
                     return
             self._escalate()
+            self._end_retired()
             self._say_held()
-        self._retire_child()
+        self._wait_for_retired()
         self._end_everything()
 
     def _timeout(self) -> float | None:
         until = [self._next_signal[0]] if self._next_signal is not None else []
         until += [self._held_since + HOLD_SECONDS] if self._held else []
+        until += [self._retire_by] if self._retire_by is not None else []
         return max(min(until) - time.monotonic(), 0) if until else None
 
     def _say_held(self) -> None:
@@ -144,8 +153,7 @@ class Supervisor:
 
     def _end_everything(self) -> None:
         processes.kill_all_below()
-        if self._log is not None:
-            self._log.close()
+        self._close_log()
 
     def _tell(self, message: Message) -> None:
         held, self._held = self._held, b""
@@ -169,8 +177,9 @@ class Supervisor:
             self._waiting.append(message.order)
             self._start_next()
         elif isinstance(message, Answer):
-            if self._child is not None:
-                self._child.send(message)
+            asker = self._askers.popleft()
+            if asker is self._child:
+                asker.send(message)
         elif isinstance(message, Kill):
             self._kill_asked(message)
         elif isinstance(message, Recall):
@@ -225,12 +234,14 @@ class Supervisor:
         self._run_child(channel, out, mark)
 
     def _start_next(self) -> None:
-        if self._current is not None or not self._waiting:
+        if self._current is not None or not self._waiting or self._retire_by is not None:
             return
-        order = self._waiting.popleft()
+        order = self._waiting[0]
         task = (order.attempt.run_id, order.attempt.task_id)
         if self._child is not None and (self._child.task != task or order.isolate):
-            self._retire_child()
+            self._retire()
+            return
+        self._waiting.popleft()
         if self._child is None:
             self._fork_spare()
             assert self._spare is not None
@@ -246,6 +257,8 @@ class Supervisor:
                 self._child.pidfd, selectors.EVENT_READ, self._child_died
             )
         self._current, self._kill, self._next_signal = order, None, None
+        self._close_log()
+        self._log_path, self._unwritten = order.log, ""
         self._child.send(Order(order))
         self._held += encode(Started(order.attempt, self._child.pid))
         self._held_since = time.monotonic()
@@ -260,35 +273,64 @@ class Supervisor:
         if not data:
             self._selector.unregister(child.sock)
             return True  # its pidfd tells the rest
-        for frame in child.frames.feed(data):
-            message = decode(frame)
-            if isinstance(message, Note):
-                self._note(message.line)
-            elif isinstance(message, Ended):
-                self._attempt_ended(message)
-            elif isinstance(message, Ask):
-                self._tell(message)
+        messages: list[Message] = []
+        wrong = ""
+        try:
+            messages.extend(map(decode, child.frames.feed(data)))
+        except FRAME_ERRORS as exc:
+            wrong = str(exc) or type(exc).__name__
+        for message in messages:
+            self._child_says(child, message)
+        if wrong and self._child is child:
+            self._child_is_confused(wrong)
         return True
+
+    def _child_says(self, child: Child, message: Message) -> None:
+        if isinstance(message, Note):
+            self._note(message.line)
+        elif isinstance(message, Ended) and self._current is not None:
+            self._attempt_ended(message)
+        elif isinstance(message, Ask):
+            self._askers.append(child)
+            self._tell(message)
+
+    def _child_is_confused(self, what: str) -> None:
+        """It sent what is no message: nothing it says can be trusted from now on."""
+        order = self._current
+        if self._child is not None:
+            self._remove_child()
+        if order is None:
+            self._go_on()
+            return
+        why = (
+            self._kill.why
+            if self._kill
+            else f"its process said what cannot be read: {what}"
+        )
+        self._finish(Ended(order.attempt, "failed", why=why))
 
     def _attempt_ended(self, ended: Ended) -> None:
         assert self._child is not None
         self._drain(self._child, to_mark=True)
         if self._kill is not None:
-            self._remove_child(at_once=True)
+            self._remove_child()
         self._finish(ended)
 
     def _finish(self, ended: Ended) -> None:
-        self._close_log()
         self._current, self._kill, self._next_signal = None, None, None
         if self._unwritten:
             facts = {**ended.facts, "log_error": self._unwritten}
             ended = msgspec.structs.replace(ended, facts=facts)
             self._unwritten = ""
         self._tell(ended)
-        if ended.attempt.map_index < 0:
-            self._retire_child()  # nothing more of this task will come
-            if not self._closing:
-                self._fork_spare()
+        if ended.attempt.map_index < 0 and self._child is not None:
+            self._retire()  # nothing more of this task will come
+        else:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        if self._child is None and not self._closing:
+            self._fork_spare()
         self._start_next()
 
     def _child_died(self) -> bool:
@@ -316,6 +358,8 @@ class Supervisor:
             self._finish(
                 Ended(order.attempt, "failed", why=why, error=self._last_words(order))
             )
+        else:
+            self._go_on()
         return True
 
     def _read_what_is_left(self, child: Child) -> None:
@@ -336,23 +380,31 @@ class Supervisor:
             log.seek(max(path.stat().st_size - 4000, 0))
             return log.read().decode(errors="replace")
 
-    def _retire_child(self) -> None:
+    def _retire(self) -> None:
         """The task has no more attempts here: the child may run its exit handlers."""
-        child = self._child
-        if child is None:
-            return
-        child.send(Close())
-        poller = selectors.DefaultSelector()
-        poller.register(child.pidfd, selectors.EVENT_READ)
-        poller.select(EXIT_GRACE_SECONDS)
-        poller.close()
-        self._remove_child(at_once=True)
+        if self._child is not None and self._retire_by is None:
+            self._retire_by = time.monotonic() + EXIT_GRACE_SECONDS
+            self._child.send(Close())
 
-    def _remove_child(self, *, at_once: bool) -> None:
+    def _end_retired(self) -> None:
+        if self._retire_by is not None and time.monotonic() >= self._retire_by:
+            self._remove_child()
+            self._go_on()
+
+    def _wait_for_retired(self) -> None:
+        self._retire()
+        while self._child is not None and self._retire_by is not None:
+            for key, _ in self._selector.select(self._timeout()):
+                if self._selector.get_map().get(key.fd) is not key:
+                    continue
+                if not key.data():
+                    return  # the engine is gone
+            self._end_retired()
+
+    def _remove_child(self) -> None:
         child = self._child
         assert child is not None
-        if at_once:
-            processes.send(child.pid, signal.SIGKILL)
+        processes.send(child.pid, signal.SIGKILL)
         os.waitpid(child.pid, 0)
         processes.kill_all_below(spare=self._spared())  # first: it may write without end
         self._drain(child, to_mark=False)
@@ -363,7 +415,8 @@ class Supervisor:
             if source in self._selector.get_map():
                 self._selector.unregister(source)
         child.close()
-        self._child = None
+        self._close_log()
+        self._child, self._retire_by = None, None
 
     def _spared(self) -> set[int]:
         return {self._spare.pid} if self._spare is not None else set()
@@ -410,11 +463,11 @@ class Supervisor:
         child.tail = child.tail[len(safe) :]
 
     def _write(self, data: bytes) -> None:
-        if not data or self._current is None or not self._current.log:
+        if not data or not self._log_path:
             return
         try:
             if self._log is None:
-                path = Path(self._current.log)
+                path = Path(self._log_path)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 self._log = path.open("ab", buffering=0)
             self._log.write(data)

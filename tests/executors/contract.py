@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
 import pytest
 
 from mlflowkit import DAG, task
@@ -43,12 +46,16 @@ class Mailbox:
     def __init__(self) -> None:
         self.mail: list[Report] = []
         self.asked: list[tuple[str, dict[str, Any]]] = []
+        #: What an XCom is when a task asks for it, by its key; nothing else is known.
+        self.xcoms: dict[str, Any] = {}
 
     def report(self, report: Report) -> None:
         self.mail.append(report)
 
     def ask(self, attempt: AttemptId, what: str, arguments: Mapping[str, Any]) -> Any:
         self.asked.append((what, dict(arguments)))
+        if what == "xcom" and arguments["key"] in self.xcoms:
+            return {"value": self.xcoms[arguments["key"]], "succeeded": True, "keys": []}
         if what == "xcom":
             raise UnknownXCom(attempt.task_id, arguments["task_id"], "x", [])
         return None
@@ -84,6 +91,19 @@ class Place:
             for function in functions:
                 task(function)()
         self.bundle = str(make_bundle(dag, self.folder).folder)
+
+    def program(self, text: str) -> None:
+        """From now on, orders are for the tasks of `dag` in this program, run as `__main__`."""
+        path = self.file("program.py")
+        path.write_text(
+            "from mlflowkit import DAG, task\n"
+            "from mlflowkit.authoring.bundle import make_bundle\n"
+            f"{textwrap.dedent(text)}\n"
+            f"print(make_bundle(dag, __import__('pathlib').Path({str(self.folder)!r})).folder)\n"
+        )
+        ran = subprocess.run([sys.executable, path], capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stderr
+        self.bundle = ran.stdout.splitlines()[-1]
 
     def order(
         self, task_id: str, *, map_index: int = -1, number: int = 1, **changes: Any
@@ -588,3 +608,260 @@ class ExecutorContract:
         report = place.end(order)
         assert not isinstance(report.event, AttemptLost)
         assert "SIGTERM (asked to end)" in getattr(report.event, "why", "")
+
+    # ── code of `__main__` ──────────────────────────────────────────────────
+
+    def test_what_is_in_main_can_be_pickled_in_a_task(self, place: Place) -> None:
+        place.program("""
+            import enum, multiprocessing, pickle
+            class Net:
+                class Layer: pass
+                def __eq__(self, other): return type(self) is type(other)
+            class Kind(enum.Enum):
+                CAT = 1
+            def square(n): return n * n
+            def unused(): pass
+            LIMIT = 7
+            @task
+            def pickles():
+                again = pickle.loads(pickle.dumps([Net(), Kind.CAT, square, Net.Layer]))
+                return [again == [Net(), Kind.CAT, square, Net.Layer], LIMIT]
+            @task
+            def pools():
+                with multiprocessing.get_context("fork").Pool(2) as pool:
+                    return pool.map(square, range(5)) + [len(pool.map(type, [Net()]))]
+            @task
+            def looks():
+                import __main__
+                return sorted(n for n in ("Worker", "main", "square") if hasattr(__main__, n))
+            with DAG("d") as dag:
+                pickles(), pools(), looks()
+        """)
+        assert place.result("pickles") == [True, 7]
+        assert place.result("pools") == [0, 1, 4, 9, 16, 1]
+        assert place.result("looks") == ["square"]
+        mapped = [place.result("pickles", map_index=i, number=2) for i in range(3)]
+        assert mapped == [[True, 7]] * 3
+
+    # ── XComs ───────────────────────────────────────────────────────────────
+
+    def test_threads_may_ask_for_xcoms_at_once(self, place: Place) -> None:
+        def gives() -> None:
+            pass
+
+        def asks() -> bool:
+            from concurrent.futures import ThreadPoolExecutor
+
+            from mlflowkit import get_current_context
+
+            ti = get_current_context()["ti"]
+            names = [f"k{n % 40}" for n in range(400)]
+            with ThreadPoolExecutor(16) as pool:
+                found = list(pool.map(lambda key: ti.xcom_pull("gives", key=key), names))
+            return found == names
+
+        for n in range(40):
+            stored = serializers.dump(
+                f"k{n}",
+                FileArtifacts(place.folder / "artifacts"),
+                expandable=False,
+                where="x",
+            )
+            place.mailbox.xcoms[f"k{n}"] = msgspec.to_builtins(
+                stored, builtin_types=(bytes,)
+            )
+        place.tasks(gives, asks)
+        assert place.result("asks") is True
+
+    def test_odd_keys_and_pulls_fail_the_attempt_with_a_clear_text(
+        self, place: Place
+    ) -> None:
+        def gives() -> None:
+            pass
+
+        def odd() -> list[str]:
+            from typing import Any
+
+            from mlflowkit import get_current_context
+            from mlflowkit.errors import XComError
+
+            ti: Any = get_current_context()["ti"]
+            told = []
+            for call in (
+                lambda: ti.xcom_push(5, 1),
+                lambda: ti.xcom_push("", 1),
+                lambda: ti.xcom_push("x" * 251, 1),
+                lambda: ti.xcom_push("caf\udce9", 1),
+                lambda: ti.xcom_pull("gives", key=["return_value"]),
+                lambda: ti.xcom_pull(5),
+                lambda: ti.xcom_pull(["gives", 5]),
+                lambda: ti.xcom_pull("gives", map_indexes=[1, 2]),
+            ):
+                try:
+                    call()
+                except XComError as exc:
+                    told.append(exc.code)
+            ti.xcom_push("x" * 250, 1)
+            return told
+
+        def pushes_five() -> None:
+            from typing import Any
+
+            from mlflowkit import get_current_context
+
+            ti: Any = get_current_context()["ti"]
+            ti.xcom_push(5, 1)
+
+        place.tasks(gives, odd, pushes_five)
+        assert place.result("odd") == ["bad_xcom_key"] * 5 + ["bad_xcom_pull"] * 3
+        report = place.run("pushes_five")
+        assert isinstance(report.event, AttemptFailed)
+        assert "uses the XCom key 5" in report.event.why
+        assert not report.event.retryable
+
+    def test_more_xcoms_than_can_be_told_fail_the_attempt_and_say_so(
+        self, place: Place
+    ) -> None:
+        def floods() -> None:
+            from mlflowkit import get_current_context
+
+            for n in range(3000):
+                get_current_context()["ti"].xcom_push(f"k{n}", "x" * 30_000)
+
+        def after() -> int:
+            return 1
+
+        place.tasks(floods, after)
+        report = place.run("floods")
+        assert isinstance(report.event, AttemptFailed)
+        assert "its 3,000 XComs are 90 MB" in report.event.why
+        assert place.result("after") == 1
+
+    # ── forks and threads of a task ─────────────────────────────────────────
+
+    def test_a_fork_that_returns_from_the_task_does_not_end_its_attempt(
+        self, place: Place
+    ) -> None:
+        def forks() -> list[int]:
+            import os
+            import sys
+
+            codes = []
+            for end in ("return", "exit", "raise"):
+                pid = os.fork()
+                if pid == 0:
+                    print(end, "in the fork")
+                    if end == "exit":
+                        sys.exit(3)
+                    if end == "raise":
+                        raise ValueError("of the fork")
+                    return []
+                codes.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+            return codes
+
+        place.tasks(forks)
+        order = place.order("forks")
+        place.launch(order)
+        assert place.value(place.end(order)) == [0, 3, 1]
+        log = Path(order.log).read_text()
+        assert log.startswith("return in the fork\nexit in the fork\nraise in the fork\n")
+        assert "ValueError: of the fork" in log
+
+    def test_an_attempt_ends_when_the_threads_it_started_have(self, place: Place) -> None:
+        done = str(place.file("done"))
+
+        def leaves_threads() -> str:
+            import threading
+            import time
+            from concurrent.futures import ThreadPoolExecutor
+
+            def work(name: str) -> None:
+                time.sleep(0.3)
+                with open(done, "a") as out:
+                    out.write(name)
+                print(name, "is done")
+
+            threading.Thread(target=work, args=("a",)).start()
+            pool = ThreadPoolExecutor(1)
+            for name in "bc":
+                pool.submit(work, name)
+            threading.kept = pool  # type: ignore[attr-defined]  # it never becomes garbage
+            return "returned"
+
+        place.tasks(leaves_threads)
+        for number, index in enumerate((-1, 0, 1), 1):
+            order = place.order("leaves_threads", map_index=index)
+            place.launch(order)
+            assert place.value(place.end(order)) == "returned"
+            assert sorted(Path(done).read_text()) == sorted("abc" * number)
+            assert Path(order.log).read_text().count("is done") == 3
+
+    def test_a_kill_ends_an_attempt_that_waits_for_its_threads(self, place: Place) -> None:
+        ready = str(place.file("ready"))
+
+        def leaves_a_thread() -> None:
+            import threading
+
+            threading.Thread(target=threading.Event().wait).start()
+            with open(ready, "w") as out:
+                out.write("yes\n")
+
+        place.tasks(leaves_a_thread)
+        for index in (-1, 0):
+            order = place.order("leaves_a_thread", map_index=index)
+            place.launch(order)
+            place.wait_for_file("ready")
+            place.file("ready").unlink()
+            place.executor.kill(order.attempt, "it took too long")
+            report = place.end(order)
+            assert report.event == AttemptFailed(order.attempt, report.event.why)
+            assert report.event.why in ("it took too long", "interrupted")
+
+    def test_what_exit_handlers_print_is_in_the_log(self, place: Place) -> None:
+        def registers() -> None:
+            import atexit
+
+            atexit.register(print, "goodbye")
+
+        place.tasks(registers)
+        order = place.order("registers")
+        place.launch(order)
+        place.end(order)
+        place.until(lambda: Path(order.log).exists())
+        place.until(lambda: Path(order.log).read_text() == "goodbye\n")
+
+    def test_streams_that_do_not_block_harm_nobody(self, place: Place) -> None:
+        def unblocks() -> str:
+            import os
+
+            os.set_blocking(1, False)
+            try:
+                while True:
+                    os.write(1, b"x" * 65_536)
+            except BlockingIOError:
+                return "full"
+
+        place.tasks(unblocks)
+        assert [place.result("unblocks", map_index=i) for i in range(3)] == ["full"] * 3
+
+    def test_bytes_in_the_tasks_channel_fail_the_attempt_alone(self, place: Place) -> None:
+        def scribbles() -> None:
+            import os
+            import time
+
+            for fd in range(3, 100):
+                try:
+                    if os.readlink(f"/proc/self/fd/{fd}").startswith("socket:"):
+                        os.write(fd, b"\0\0\0\2\x63nonsense")
+                except OSError:
+                    continue
+            time.sleep(600)
+
+        def after() -> int:
+            return 1
+
+        place.tasks(scribbles, after)
+        report = place.run("scribbles")
+        assert isinstance(report.event, AttemptFailed)
+        assert "said what cannot be read" in report.event.why
+        assert place.result("after") == 1
