@@ -45,8 +45,8 @@ def _behind(value: object) -> object:
     if isinstance(value, functools.partial):
         return _behind(cast("functools.partial[object]", value).func)
     if isinstance(value, MethodType):
-        owner = cast("object", value.__self__)
-        return cast("object", owner if isinstance(owner, type) else type(owner))
+        owner = value.__self__
+        return owner if isinstance(owner, type) else type(owner)
     if isinstance(value, (FunctionType, type)):
-        return cast("object", value)
+        return value
     return type(value)

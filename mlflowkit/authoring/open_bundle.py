@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import linecache
+import os
 import pickle
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +26,8 @@ from mlflowkit.authoring.operator import BaseOperator
 from mlflowkit.core.spec import DagSpec
 from mlflowkit.errors import BundleBroken
 
+#: In the environment of a task: its bundle and its id, for processes that it spawns.
+TASK_VARIABLE = "MLFLOWKIT_TASK_CODE"
 #: What was `__main__` before: kept alive, its code runs.
 _programs: list[ModuleType] = []
 _BY_VALUE = ("_make_function", "_make_skeleton_class", "_make_skeleton_enum")
@@ -67,6 +70,9 @@ class OpenBundle:
             operator: BaseOperator = unpickler.load()
             if self._main is not None:
                 unpickler.show_in(self._main)
+                os.environ[TASK_VARIABLE] = json.dumps(
+                    [os.path.abspath(self.folder), task_id]
+                )
         if isinstance(operator, NotebookOperator):
             stored = self.facts["notebooks"].get(operator.path)
             operator.snapshot = str(self.folder / stored) if stored else ""
@@ -76,6 +82,13 @@ class OpenBundle:
         """From now on, `__main__` is the one of the tasks, and not the program that runs them."""
         _programs.append(sys.modules["__main__"])
         self._main = sys.modules["__main__"] = ModuleType("__main__")
+        # `multiprocessing` runs the module of this name in a process that it spawns.
+        self._main.__spec__ = ModuleSpec("mlflowkit.authoring.spawned", None)
+
+    def main_names(self, task_id: str) -> dict[str, Any]:
+        """What is in the `__main__` of a task, by name."""
+        self.operator(task_id)
+        return {k: v for k, v in vars(self._main).items() if not k.startswith("__")}
 
 
 def open_bundle(folder: Path | str, *, worker: bool = True) -> OpenBundle:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import linecache
 from collections.abc import Iterable, Iterator
 from types import CodeType, FunctionType
 from typing import Any, cast
@@ -16,13 +17,19 @@ _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _LOOPS = (ast.For, ast.AsyncFor, ast.While)
 
 
-def ran_again(new: object, old: object) -> bool:
+def ran_again(new: Any, old: object) -> bool:
     """Is `new` what the cell that defined `old` gave when it ran again?"""
     mine, theirs = _statement(new), _statement(old)
     if mine is None or theirs is None or mine is theirs:
         return False
-    same_text = mine.co_filename == theirs.co_filename
-    return not same_text or mine.co_firstlineno == theirs.co_firstlineno
+    if mine.co_filename != theirs.co_filename:
+        return True
+    if mine.co_firstlineno == theirs.co_firstlineno:
+        return True
+    # A file that was edited and run again, or two definitions in one file or cell?
+    linecache.checkcache(mine.co_filename)
+    text = "".join(linecache.getlines(mine.co_filename))
+    return defined_once(text.encode(errors="replace"), new.__qualname__)
 
 
 def loaded_again(new: object, old: object, source: bytes) -> bool:
@@ -36,7 +43,8 @@ def loaded_again(new: object, old: object, source: bytes) -> bool:
     if kinds[0] != kinds[1]:
         return False
     if mine[-1].__code__ is theirs[-1].__code__:
-        return len(mine) == 1 and _alike(new, old)  # as autoreload patches them
+        # IPython's autoreload gives an old function the very parts of the new one.
+        return vars(new) is vars(old) or (len(mine) == 1 and _alike(new, old))
     return defined_once(source, new.__qualname__)
 
 
@@ -52,8 +60,8 @@ def _layers(function: FunctionType) -> Iterator[FunctionType]:
 
 def _alike(one: FunctionType, other: FunctionType) -> bool:
     same_defaults = one.__defaults__ is other.__defaults__
-    same_names = vars(one) is vars(other) or not (vars(one) or vars(other))
-    return same_defaults and one.__kwdefaults__ is other.__kwdefaults__ and same_names
+    bare = not (vars(one) or vars(other))
+    return same_defaults and one.__kwdefaults__ is other.__kwdefaults__ and bare
 
 
 def _statement(value: object) -> CodeType | None:

@@ -10,18 +10,17 @@ import copy
 import functools
 import sys
 from types import CodeType, FunctionType, MethodType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from mlflowkit.authoring.mapping import MappedOperator
 from mlflowkit.authoring.meaning import meaning_of, plain_function
 from mlflowkit.authoring.places import members_of
 from mlflowkit.authoring.python import PythonOperator
 from mlflowkit.authoring.redefined import ran_again
+from mlflowkit.authoring.travel import TAKE_APART_ERRORS
 
 if TYPE_CHECKING:
     from mlflowkit.authoring.operator import BaseOperator
-
-_Partial = functools.partial
 
 
 def renewed(task: BaseOperator) -> tuple[BaseOperator, str]:
@@ -43,10 +42,7 @@ def renewed(task: BaseOperator) -> tuple[BaseOperator, str]:
         if made is not fresh.operator_class:
             fresh = _own_copy(fresh, task)
             fresh.operator_class = made
-    if not work.names:
-        return fresh, ""
-    names = ", ".join(work.names)
-    return fresh, f"task {task.task_id!r}: runs the newer definition of {names}"
+    return fresh, work.note()
 
 
 def _own_copy(fresh: Any, task: BaseOperator) -> Any:
@@ -60,20 +56,36 @@ class _Renewal:
         self._task = task
         #: What has other code than when the DAG was written, as people read it.
         self.names: list[str] = []
+        #: Classes whose objects cannot become objects of the newer one.
+        self.kept: list[str] = []
+
+    def note(self) -> str:
+        """What a person should know; empty if nothing differs."""
+        said = (
+            [f"runs the newer definition of {', '.join(self.names)}"] if self.names else []
+        )
+        said += [
+            f"keeps the older definition of {name}: its object cannot become a newer one; "
+            "make the task again"
+            for name in self.kept
+        ]
+        return f"task {self._task.task_id!r}: {'; '.join(said)}" if said else ""
 
     def of_callable(self, value: Any) -> Any:
         """A function, partial, bound method or callable object with its code as it is now."""
         if isinstance(value, FunctionType):
             return self.newest(value)
-        if isinstance(value, _Partial):
-            partial = cast("_Partial[Any]", value)
-            inner = self.of_callable(partial.func)
-            if inner is partial.func:
-                return partial
-            return _Partial(inner, *partial.args, **partial.keywords)
+        if isinstance(value, functools.partial):
+            return self._of_partial(value)
         if isinstance(value, MethodType):
             return self._of_method(value)
         return value if isinstance(value, type) else self.of_instance(value)
+
+    def _of_partial(self, partial: Any) -> Any:
+        inner = self.of_callable(partial.func)
+        if inner is partial.func:
+            return partial
+        return functools.partial(inner, *partial.args, **partial.keywords)
 
     def _of_method(self, method: MethodType) -> Any:
         owner: Any = method.__self__
@@ -86,16 +98,16 @@ class _Renewal:
 
     def of_instance(self, value: Any) -> Any:
         """The object itself, or a copy of it that belongs to the newer class."""
-        old: type = type(value)
         before = list(self.names)
-        new = self.newest(old)
-        if new is old:
+        new = self.newest(type(value))
+        if new is type(value):
             return value
-        fresh = copy.copy(value)
         try:
+            fresh = copy.copy(value)
             fresh.__class__ = new
-        except TypeError:  # the new class has other slots: the object cannot become one
+        except TAKE_APART_ERRORS:  # it cannot be copied, or the new class has other slots
             self.names = before
+            self.kept.append(new.__name__)
             return value
         return fresh
 
@@ -126,7 +138,7 @@ class _Renewal:
         )
 
 
-def same_definition(one: object, other: object) -> bool:
+def same_definition(one: Any, other: Any) -> bool:
     """Do both do the same, wherever they are written?"""
     if isinstance(one, FunctionType) and isinstance(other, FunctionType):
         same = _facts(one.__code__) == _facts(other.__code__) and (
@@ -140,8 +152,9 @@ def same_definition(one: object, other: object) -> bool:
         return mine.keys() == theirs.keys() and all(
             same_definition(mine[name], theirs[name]) for name in mine
         )
-    if isinstance(one, (staticmethod, classmethod)) and type(other) is type(one):
-        return same_definition(one.__func__, cast("Any", other).__func__)
+    if isinstance(one, (staticmethod, classmethod)):
+        inner, others = one.__func__, getattr(other, "__func__", None)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        return type(other) is type(one) and same_definition(inner, others)  # pyright: ignore[reportUnknownArgumentType]
     if isinstance(one, property) and isinstance(other, property):
         return all(
             same_definition(getattr(one, part), getattr(other, part))

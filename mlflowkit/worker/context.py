@@ -145,6 +145,9 @@ class TaskInstance:
             return default if value is None else value
         if not isinstance(task_ids, Sequence | Set) or isinstance(task_ids, bytes):
             raise BadXComPull(self.task_id, "task_ids", task_ids, _TASK_IDS)
+        for one in task_ids:
+            if not isinstance(one, str):
+                raise BadXComPull(self.task_id, "task_ids", one, _TASK_IDS)
         return [self._one(t, key, map_indexes) for t in task_ids]
 
     def _index(self, given: object) -> int | None:
@@ -157,8 +160,6 @@ class TaskInstance:
             raise BadXComPull(self.task_id, "map_indexes", given, wanted) from exc
 
     def _one(self, task_id: str, key: str, map_index: int | None) -> Any:
-        if not isinstance(task_id, str):
-            raise BadXComPull(self.task_id, "task_ids", task_id, _TASK_IDS)
         if task_id not in self._spec.tasks:
             raise UnknownXComTask(self.task_id, task_id, self._spec.tasks)
         return self._pull(task_id, key, map_index)

@@ -368,3 +368,50 @@ def test_the_engine_and_its_workers_stay_warm_between_runs(notebook: Notebook) -
 
 def _plain(text: str) -> str:
     return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+def test_what_a_local_module_reads_at_its_import_counts_in_the_next_run(
+    notebook: Notebook,
+) -> None:
+    notebook.write("cfg.json", '{"rate": 1}')
+    notebook.write(
+        "local_config.py",
+        "import json, pathlib\n"
+        "CFG = json.loads((pathlib.Path(__file__).parent / 'cfg.json').read_text())\n",
+    )
+    notebook.cell(
+        """
+        import local_config
+
+        @task
+        def look():
+            return local_config.CFG["rate"]
+
+        @dag(dag_id="configs")
+        def make():
+            look()
+        d = make()
+        """
+    )
+    assert notebook.result() == "1"
+    notebook.write("cfg.json", '{"rate": 2}')
+    assert notebook.result() == "2"
+
+
+def test_tasks_made_in_a_loop_run_the_function_that_each_was_given(
+    notebook: Notebook,
+) -> None:
+    notebook.cell(
+        """
+        from mlflowkit import PythonOperator
+        with DAG("loops") as d:
+            for i in range(3):
+                def f(i=i):
+                    return i
+                PythonOperator(task_id=f"t{i}", python_callable=f)
+        """
+    )
+    said = notebook.cell(
+        "_r = d.run().wait(60)\nprint([_r[f't{i}'].result() for i in range(3)])"
+    )
+    assert said.splitlines()[-1] == "[0, 1, 2]"

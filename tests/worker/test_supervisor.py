@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from mlflowkit.core.spec import AttemptId, RunId, TaskId
+from mlflowkit.errors import AskedOutsideTask
 from mlflowkit.ports import LaunchOrder, Surroundings
 from mlflowkit.worker.attempt import Link
 from mlflowkit.worker.child import serve_child
 from mlflowkit.worker.protocol import (
+    Answer,
+    Ask,
     BlockingChannel,
     Close,
     Ended,
@@ -29,7 +34,7 @@ from mlflowkit.worker.supervisor import RunChild, Supervisor
 from tests.homes import alive, wait_until
 
 #: What an attempt does, by the name of its task. Runs in a fork of this process.
-Deeds = dict[str, Callable[[LaunchOrder], object]]
+Deeds = Mapping[str, Callable[..., object]]
 
 
 class Slot:
@@ -90,7 +95,8 @@ def _child_for(deeds: Deeds) -> RunChild:
 
 def _doing(deeds: Deeds) -> Callable[[LaunchOrder, Link], Ended]:
     def run(order: LaunchOrder, link: Link) -> Ended:
-        told = deeds[order.attempt.task_id](order)
+        deed = deeds[order.attempt.task_id]
+        told = deed(order, link) if deed.__name__ == "asks" else deed(order)
         if isinstance(told, bytes):
             link.note(told)
         return Ended(order.attempt, "succeeded", why=str(told))
@@ -264,3 +270,94 @@ def test_it_ends_in_order_when_no_more_will_come(make: Make) -> None:
     slot.ended()
     slot.channel.send(Close())
     assert slot.channel.receive() is None
+
+
+def test_orders_are_heard_while_exit_handlers_of_the_last_task_run(
+    make: Make, tmp_path: Path
+) -> None:
+    begun, gate = tmp_path / "begun", tmp_path / "gate"
+
+    def lingers(_order: LaunchOrder) -> None:
+        import atexit
+
+        def waits() -> None:
+            begun.touch()
+            while not gate.exists():
+                time.sleep(0.005)
+
+        atexit.register(waits)
+
+    slot = make({"lingers": lingers, "next": lambda _order: None})
+    orders = [slot.order("next", number=n) for n in (1, 2)]
+    slot.give(slot.order("lingers"), *orders)
+    slot.ended()
+    wait_until(begun.exists)
+    slot.channel.send(Kill(orders[1].attempt, "cancelled", 1.0))
+    assert (slot.ended().attempt, gate.exists()) == (orders[1].attempt, False)
+    gate.touch()
+    ended = slot.ended()
+    assert (ended.attempt, ended.outcome) == (orders[0].attempt, "succeeded")
+
+
+def test_a_child_that_does_not_end_is_ended_and_the_next_task_runs(make: Make) -> None:
+    def never_ends(_order: LaunchOrder) -> None:
+        import atexit
+
+        atexit.register(time.sleep, 600)
+
+    slot = make({"never": never_ends, "next": lambda _order: None})
+    since = time.monotonic()
+    slot.give(slot.order("never"), slot.order("next"))
+    assert [slot.ended().outcome for _ in range(2)] == ["succeeded"] * 2
+    assert 4 < time.monotonic() - since < 15
+
+
+def test_an_answer_goes_to_whoever_asked_and_to_nobody_else(make: Make) -> None:
+    """A wait for an answer that was interrupted, a fork, and a thread that asks too late."""
+    import threading
+
+    late: list[str] = []
+
+    def asks(order: LaunchOrder, link: Link) -> object:
+        if order.attempt.map_index == 1:
+            return (late, link.ask("c"))
+        signal.signal(signal.SIGALRM, signal.default_int_handler)
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        try:
+            link.ask("a")
+        except KeyboardInterrupt:
+            pass
+
+        def too_late() -> None:
+            while getattr(link, "attempt", None) is not None:
+                time.sleep(0.001)
+            try:
+                link.ask("d")
+            except AskedOutsideTask:
+                late.append("refused")
+
+        threading.Thread(target=too_late, daemon=True).start()
+        read, write = os.pipe()
+        if os.fork() == 0:
+            try:
+                link.ask("e")
+            except AskedOutsideTask:
+                os.write(write, b"refused")
+            os._exit(0)
+        return (link.ask("b"), os.read(read, 7))
+
+    slot = make({"asks": asks})
+    slot.give(slot.order("asks", 0))
+    asked: list[str] = []
+    while len(asked) < 2:
+        message = slot.channel.receive()
+        if isinstance(message, Ask):
+            asked.append(message.what)
+    for what in asked:
+        slot.channel.send(Answer(msgspec.msgpack.encode(f"to {what}")))
+    assert (asked, slot.ended().why) == (["a", "b"], "('to b', b'refused')")
+    slot.give(slot.order("asks", 1))
+    while not isinstance(slot.channel.receive(), Ask):
+        pass
+    slot.channel.send(Answer(msgspec.msgpack.encode("to c")))
+    assert slot.ended().why == "(['refused'], 'to c')"
