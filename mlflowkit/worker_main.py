@@ -41,6 +41,16 @@ from mlflowkit.worker.template import Template, hold_locks, may_fork
 NOTEBOOK_IMPORTS = ("papermill.parameterize", "nbclient.client", "ipykernel.kernelspec")
 
 
+#: What pipeline files load of ours: children that import such a file find it loaded.
+OUR_IMPORTS = (
+    "mlflowkit.authoring.dag_function",
+    "mlflowkit.authoring.notebook",
+    "mlflowkit.authoring.places",
+    "mlflowkit.authoring.redefined",
+    "mlflowkit.operators",
+)
+
+
 class BundleCode:
     """`worker.attempt.Code` on an open bundle."""
 
@@ -122,7 +132,7 @@ class Worker:
             return ""
         try:
             ahead = NOTEBOOK_IMPORTS if runs_notebooks(self._folder) else ()
-            for name in [*imports_of(self._folder), *ahead]:
+            for name in [*OUR_IMPORTS, *imports_of(self._folder), *ahead]:
                 _import_ahead(name)
             self._code = BundleCode(open_bundle(self._folder))
             self._code.warm()

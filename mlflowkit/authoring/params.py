@@ -168,8 +168,10 @@ def validate_params(spec: DagSpec, given: Mapping[str, object]) -> dict[str, Any
     found: dict[str, Any] = {}
     for name, param in known.items():
         if name in given:
-            check_value(where, param, plain(given[name]))
-            found[name] = given[name]  # as it is: a tuple stays one
+            as_json = plain(given[name])
+            check_value(where, param, as_json)
+            # A declared type is JSON's; what has none stays as it is, a tuple or a DataFrame.
+            found[name] = given[name] if param.schema_json == "{}" else as_json
         elif param.required:
             raise MissingParameter(where, name)
         else:

@@ -21,7 +21,7 @@ _PURE = frozenset(
     | {"datetime.timedelta", "functools.cache", "functools.lru_cache", "functools.wraps"}
     | {"enum.auto", "logging.getLogger", "pathlib.Path", "re.compile"}
     | {f"typing.{name}" for name in ("NewType", "ParamSpec", "TypeVar", "overload")}
-    | {"abc.abstractmethod", "contextlib.contextmanager", "mlflowkit.task"}
+    | {"abc.abstractmethod", "contextlib.contextmanager", "mlflowkit.task", "mlflowkit.dag"}
 )
 _LITERAL = (ast.Constant, ast.Name, ast.Lambda)
 _INSIDE = (

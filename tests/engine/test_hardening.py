@@ -68,7 +68,9 @@ def test_a_home_that_was_deleted_is_a_new_home_and_its_engine_goes(home: Path) -
     assert EngineClient(home).call("ping")["engine_id"].startswith(f"{engine_pid(home)}-")
 
 
-def test_a_command_that_makes_no_sense_is_refused_and_the_engine_lives_on(home: Path) -> None:
+def test_a_command_that_makes_no_sense_is_refused_and_the_engine_lives_on(
+    home: Path,
+) -> None:
     with DAG("alive") as dag:
         echo(1)
     dag.run(wait=True)
@@ -114,7 +116,9 @@ def test_files_of_task_instances_never_share_a_name(home: Path) -> None:
 
     owned = OwnedRun(found, home)
     attempts = [
-        owned.run.attempt_of(i) for n in owned.run.nodes.values() for i in n.instances.values()
+        owned.run.attempt_of(i)
+        for n in owned.run.nodes.values()
+        for i in n.instances.values()
     ]
     orders = [owned.order(a, lambda *_: None, lambda *_: None) for a in attempts]
     for file in ("log", "journal", "state_dir", "output_base"):
