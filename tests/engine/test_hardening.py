@@ -179,3 +179,26 @@ def test_files_of_the_working_folder_do_not_stand_in_for_pythons_own(
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["state"] == "success"
+
+
+@task(retries=2)
+def a_lock() -> object:
+    import threading
+
+    return {"rows": [1, threading.Lock()]}
+
+
+def test_a_value_that_cannot_travel_is_named_with_its_task_and_is_not_tried_again(
+    home: Path,
+) -> None:
+    with DAG("stuck") as dag:
+        echo(1) >> a_lock()
+    run = dag.run(wait=False)
+    with pytest.raises(RunFailed) as caught:
+        run.wait(30)
+    said = str(caught.value)
+    assert "task 'a_lock' failed: CannotSerialize" in said
+    assert "value['rows'][1]" in said
+    assert "_thread.lock" in said
+    assert len(run["a_lock"].attempts()) == 1
+    assert run["echo"].result() == 1
