@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Executable, Table
 from sqlalchemy.dialects.sqlite import insert as upsert_into
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.compiler import SQLCompiler
 
 Row = Mapping[str, Any]
@@ -45,7 +46,21 @@ class Prepared:
         values = [
             tuple(row[n] if p is None else p(row[n]) for n, p in columns) for row in rows
         ]
-        tx.exec_driver_sql(text, values)
+        self._execute(tx, text, values)
+
+    @staticmethod
+    def _execute(tx: Connection, text: str, values: list[tuple[Any, ...]]) -> None:
+        """By the driver's own cursor: an execution context for each costs more than the work."""
+        dbapi: Any = tx.dialect.dbapi
+        cursor: Any = tx.connection.cursor()
+        try:
+            cursor.executemany(text, values)
+        except dbapi.Error as exc:
+            raise DBAPIError.instance(
+                text, values, exc, dbapi.Error, dialect=tx.dialect
+            ) from exc
+        finally:
+            cursor.close()
 
     def _named(
         self, row: Row, processors: Mapping[str, Callable[[Any], Any]]
