@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 NAMES = ("front_door", "runs", "load_images", "fine_tune")
 
 
 def main(names: list[str]) -> None:
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as workers have it
     unknown = set(names) - set(NAMES)
     if unknown:
         sys.exit(
