@@ -1631,7 +1631,7 @@ class MissingExtra(UserError):
     code = "missing_extra"
 
     def __init__(self, library: str, extra: str, purpose: str) -> None:
-        self.library, self.extra = library, extra
+        self.needs, self.extra = library, extra
         super().__init__(
             f"{purpose} needs {library}, which is not installed. "
             f"Run: pip install 'mlflowkit[{extra}]'"

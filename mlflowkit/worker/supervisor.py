@@ -443,7 +443,7 @@ class Supervisor:
                 data = os.read(child.out, 65_536)
                 if not data:
                     break
-                self._take(child, data, keep_mark=to_mark)
+                self._take(child, data)
         except BlockingIOError:
             pass
         os.set_blocking(child.out, False)
@@ -451,7 +451,7 @@ class Supervisor:
         self._write(before)
         child.tail = after if found else b""
 
-    def _take(self, child: Child, data: bytes, *, keep_mark: bool = True) -> None:
+    def _take(self, child: Child, data: bytes) -> None:
         """Write what cannot be part of a mark; keep the rest."""
         child.tail += data
         if child.mark in child.tail:
