@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from graphlib import CycleError, TopologicalSorter
 from typing import NamedTuple, NewType
 
+from mlflowkit.core.trigger_rule import TriggerRule
 from mlflowkit.errors import BadName, CycleFound, UnknownUpstream
 
 DagId = NewType("DagId", str)
@@ -23,6 +24,9 @@ RunId = NewType("RunId", str)
 #: The map index of a task instance that is not mapped.
 UNMAPPED = -1
 RETURN_VALUE = "return_value"
+DEFAULT_POOL = "default_pool"
+#: Name of the axis whose items are whole sets of arguments (`expand_kwargs`).
+KWARGS_AXIS = "**"
 #: Where no `max_retry_delay` says otherwise.
 LONGEST_DELAY = timedelta(days=365)
 #: DAG and task ids become names of folders and files.
@@ -79,12 +83,23 @@ class XComRef(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Axis:
-    """One argument that a mapped task expands over."""
+    """One argument that a mapped task expands over, or a part of one."""
 
-    name: str
-    #: Items when the value was written in the DAG; None when it comes from `source`.
+    #: KWARGS_AXIS where each item is a whole set of arguments; empty for a part.
+    name: str = ""
+    #: Items when the value was written in the DAG; None when it comes from elsewhere.
     length: int | None = None
     source: XComRef | None = None
+    #: How `parts` are joined: "zip" (the shortest), "longest", or "concat" (one after another).
+    how: str = ""
+    parts: tuple[Axis, ...] = ()
+
+    def sources(self) -> Iterator[XComRef]:
+        """The values of other tasks that say how long it is."""
+        if self.source is not None:
+            yield self.source
+        for part in self.parts:
+            yield from part.sources()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +124,34 @@ class TaskSpec:
     expanded_keys: tuple[str, ...] = ()
     retry: RetryPolicy = RetryPolicy()
     execution_timeout: timedelta | None = None
+    trigger_rule: TriggerRule = TriggerRule.ALL_SUCCESS
+    #: It makes ready what others need; `teardown` clears it away.
+    setup: bool = False
+    teardown: bool = False
+    #: A teardown that fails lets the run fail, too.
+    on_failure_fail_dagrun: bool = False
+    #: The mapped task group that it stands in: its instance i waits for instance i of the
+    #: tasks of the same group, and its `expansion` is the group's.
+    mapped_group: str = ""
+    pool: str = DEFAULT_POOL
+    pool_slots: int = 1
+    #: Higher ones start first. What its weight rule makes of all below or above is in it.
+    priority_weight: int = 1
+    #: Starts only after the same task of the run before it has ended well (scheduled runs).
+    depends_on_past: bool = False
+    #: And after the tasks directly below that one have.
+    wait_for_downstream: bool = False
+    max_active_tis_per_dag: int | None = None
+    max_active_tis_per_dagrun: int | None = None
+    #: Which ends call code of a person: "success", "failure", "retry", "skipped".
+    callbacks: tuple[str, ...] = ()
+    #: Assets that its success updates, and that it reads, by URI.
+    outlets: tuple[str, ...] = ()
+    inlets: tuple[str, ...] = ()
+    #: How long a result counts for equal code and inputs; None: it is made anew each time.
+    cache: timedelta | None = None
+    map_index_template: str = ""
+    owner: str = ""
     #: One process for each task instance, instead of one for all of a mapped task's.
     isolate: bool = False
     #: Hash of what the task does (code, captured values, arguments): "did it change?".
@@ -128,6 +171,28 @@ class ParamSpec:
     annotation: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupSpec:
+    """A task group: for screens, and for what joins it to other tasks."""
+
+    group_id: str
+    #: The group around it; empty at the top.
+    parent: str = ""
+    label: str = ""
+    tooltip: str = ""
+    mapped: bool = False
+    #: The tasks directly inside.
+    tasks: tuple[TaskId, ...] = ()
+
+
+class EdgeLabel(NamedTuple):
+    """What is written at an arrow."""
+
+    upstream: TaskId
+    downstream: TaskId
+    text: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class DagSpec:
     """A DAG, checked: every upstream exists and no task waits for itself."""
@@ -135,9 +200,22 @@ class DagSpec:
     dag_id: DagId
     tasks: Mapping[TaskId, TaskSpec]
     params: tuple[ParamSpec, ...] = ()
+    #: For people; what the planner reads is `timetable_json`.
     schedule: str | None = None
+    #: A timetable of `core.timetable` as JSON; empty: it runs when somebody asks.
+    timetable_json: str = ""
     start_date: datetime | None = None
+    end_date: datetime | None = None
     catchup: bool = False
+    #: Runs that may be under way at once, and task instances of one run; None: no limit.
+    max_active_runs: int | None = None
+    max_active_tasks: int | None = None
+    dagrun_timeout: timedelta | None = None
+    #: Which ends of a run call code of a person: "success", "failure".
+    callbacks: tuple[str, ...] = ()
+    groups: Mapping[str, GroupSpec] = field(default_factory=dict[str, GroupSpec])
+    edge_labels: tuple[EdgeLabel, ...] = ()
+    owner: str = ""
     description: str = ""
     tags: tuple[str, ...] = ()
     #: The file or notebook that defines it, for people.
@@ -170,7 +248,7 @@ class DagSpec:
     def _check_upstream(self) -> None:
         for task in self.tasks.values():
             axes = task.expansion.axes if task.expansion else ()
-            sources = [axis.source.task_id for axis in axes if axis.source]
+            sources = [ref.task_id for axis in axes for ref in axis.sources()]
             for up in (*task.upstream, *sources):
                 if up not in self.tasks:
                     raise UnknownUpstream(self.dag_id, task.task_id, up, self.tasks)
@@ -188,8 +266,21 @@ class DagSpec:
 
     @property
     def leaves(self) -> tuple[TaskId, ...]:
-        """The tasks that nothing waits for: they decide how the run ended."""
-        return tuple(t for t in self.tasks if not self._downstream[t])
+        """The tasks that decide how the run ended: those that nothing waits for.
+
+        Teardown tasks do not count, unless they say so; what only they wait for does.
+        """
+        return tuple(
+            name
+            for name, task in self.tasks.items()
+            if self._counts(task) and not any(map(self._decides, self._downstream[name]))
+        )
+
+    def _counts(self, task: TaskSpec) -> bool:
+        return not task.teardown or task.on_failure_fail_dagrun
+
+    def _decides(self, task_id: TaskId) -> bool:
+        return self._counts(self.tasks[task_id])
 
     def in_order(self) -> Iterator[TaskSpec]:
         """The tasks, each after all that it waits for; ties in the order they were written."""
