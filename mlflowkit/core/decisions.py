@@ -27,8 +27,19 @@ class WakeAt:
 
 
 @dataclass(frozen=True, slots=True)
+class Call:
+    """Code of a person that is to hear how an attempt or the run ended: at least once."""
+
+    #: The attempt that ended; of the run itself, its task id is empty.
+    attempt: AttemptId
+    #: "success", "failure", "retry" or "skipped".
+    kind: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class CloseRun:
     state: RunState
 
 
-Decision = Launch | Kill | WakeAt | CloseRun
+Decision = Launch | Kill | Call | WakeAt | CloseRun

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from mlflowkit.core.spec import AttemptId, TaskId
 
@@ -12,6 +13,9 @@ from mlflowkit.core.spec import AttemptId, TaskId
 class RunOpened:
     """The run was created and may start."""
 
+    #: Tasks that wait for their past: the run before has not ended them well.
+    waits_past: tuple[TaskId, ...] = ()
+
 
 @dataclass(frozen=True, slots=True)
 class PlacesOffered:
@@ -19,6 +23,10 @@ class PlacesOffered:
 
     #: Task instances that this run may hand over now.
     places: int
+    #: Free slots of pools, and free task instances of tasks that have a limit in their
+    #: DAG. What does not stand here has no limit.
+    pools: Mapping[str, int] = field(default_factory=dict[str, int])
+    tasks: Mapping[TaskId, int] = field(default_factory=dict[TaskId, int])
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +44,10 @@ class AttemptSucceeded:
     attempt: AttemptId
     #: Items of each XCom that some task expands over, by key.
     lengths: Mapping[str, int] = field(default_factory=dict[str, int])
+    #: A branch: the tasks directly below that go on. None: it is no branch.
+    chosen: tuple[TaskId, ...] | None = None
+    #: A short circuit: "all" below is skipped, or only what is "direct"ly below.
+    halts: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +56,14 @@ class AttemptSkipped:
 
     attempt: AttemptId
     why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRescheduled:
+    """A sensor lets go of its place, and wants to look again later. No try is spent."""
+
+    attempt: AttemptId
+    when: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +86,13 @@ class AttemptLost:
 
 
 @dataclass(frozen=True, slots=True)
+class PastSettled:
+    """The run before has ended these tasks well: they need not wait for it any more."""
+
+    task_ids: tuple[TaskId, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CancelAsked:
     """A person wants the run to stop."""
 
@@ -79,6 +106,19 @@ class RetryAsked:
 
 
 AttemptEvent = (
-    AttemptStarted | AttemptSucceeded | AttemptSkipped | AttemptFailed | AttemptLost
+    AttemptStarted
+    | AttemptSucceeded
+    | AttemptSkipped
+    | AttemptRescheduled
+    | AttemptFailed
+    | AttemptLost
 )
-Event = RunOpened | PlacesOffered | TimePassed | CancelAsked | RetryAsked | AttemptEvent
+Event = (
+    RunOpened
+    | PlacesOffered
+    | TimePassed
+    | PastSettled
+    | CancelAsked
+    | RetryAsked
+    | AttemptEvent
+)

@@ -7,7 +7,7 @@ tasks *do* is in the bundle, which only workers open.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from graphlib import CycleError, TopologicalSorter
@@ -211,6 +211,8 @@ class DagSpec:
     max_active_runs: int | None = None
     max_active_tasks: int | None = None
     dagrun_timeout: timedelta | None = None
+    #: The first task that fails for good stops the run.
+    fail_fast: bool = False
     #: Which ends of a run call code of a person: "success", "failure".
     callbacks: tuple[str, ...] = ()
     groups: Mapping[str, GroupSpec] = field(default_factory=dict[str, GroupSpec])
@@ -281,6 +283,46 @@ class DagSpec:
 
     def _decides(self, task_id: TaskId) -> bool:
         return self._counts(self.tasks[task_id])
+
+    def setups_further_up(self, task_id: TaskId) -> tuple[TaskId, ...]:
+        """The setup tasks that it needs although they do not stand directly above it.
+
+        Those that nothing tears down, or that are torn down below it. A teardown needs none.
+        """
+        task = self.tasks[task_id]
+        if task.teardown:
+            return ()
+        closers = {t for t in self._reach(task_id, self.downstream) if self._tears(t)}
+        return tuple(
+            up
+            for up in sorted(self._reach(task_id, self._above))
+            if self.tasks[up].setup and up not in task.upstream and self._serves(up, closers)
+        )
+
+    def _above(self, task_id: TaskId) -> tuple[TaskId, ...]:
+        return self.tasks[task_id].upstream
+
+    def _tears(self, task_id: TaskId) -> bool:
+        return self.tasks[task_id].teardown
+
+    def _serves(self, setup: TaskId, closers: set[TaskId]) -> bool:
+        teardowns = set(filter(self._tears, self.downstream(setup)))
+        return not teardowns or bool(teardowns & closers)
+
+    def _reach(
+        self, task_id: TaskId, neighbours: Callable[[TaskId], tuple[TaskId, ...]]
+    ) -> set[TaskId]:
+        found, todo = set[TaskId](), list(neighbours(task_id))
+        while todo:
+            one = todo.pop()
+            if one not in found:
+                found.add(one)
+                todo += neighbours(one)
+        return found
+
+    def all_below(self, task_id: TaskId) -> set[TaskId]:
+        """Every task that waits for it, directly or not."""
+        return self._reach(task_id, self.downstream)
 
     def in_order(self) -> Iterator[TaskSpec]:
         """The tasks, each after all that it waits for; ties in the order they were written."""

@@ -38,6 +38,8 @@ class Cause(StrEnum):
     UPSTREAM_MET = "upstream met"
     UPSTREAM_FAILED = "upstream failed"
     UPSTREAM_SKIPPED = "upstream skipped"
+    RULE_NOT_MET = "trigger rule cannot be met"
+    NOT_CHOSEN = "left out by a branch"
     EXPANDED_TO_NOTHING = "expanded to nothing"
     CANNOT_EXPAND = "cannot expand"
     EXPANDED_AWAY = "no longer in the expansion"
@@ -72,12 +74,18 @@ TRANSITIONS: Final[Mapping[TaskState, Mapping[Cause, TaskState]]] = {
         _C.UPSTREAM_MET: _S.SCHEDULED,
         _C.UPSTREAM_FAILED: _S.UPSTREAM_FAILED,
         _C.UPSTREAM_SKIPPED: _S.SKIPPED,
+        _C.RULE_NOT_MET: _S.SKIPPED,
+        _C.NOT_CHOSEN: _S.SKIPPED,
         _C.EXPANDED_TO_NOTHING: _S.SKIPPED,
         _C.CANNOT_EXPAND: _S.FAILED,
         _C.EXPANDED_AWAY: _S.REMOVED,
         _C.CANCELLED: _S.SKIPPED,
     },
-    _S.SCHEDULED: {_C.PLACE_FOUND: _S.QUEUED, _C.CANCELLED: _S.SKIPPED},
+    _S.SCHEDULED: {
+        _C.PLACE_FOUND: _S.QUEUED,
+        _C.NOT_CHOSEN: _S.SKIPPED,
+        _C.CANCELLED: _S.SKIPPED,
+    },
     _S.QUEUED: {
         _C.STARTED: _S.RUNNING,
         **_ATTEMPT_ENDS,

@@ -9,7 +9,7 @@ import msgspec
 
 from mlflowkit.core import events
 from mlflowkit.core.events import Event
-from mlflowkit.core.spec import DagSpec
+from mlflowkit.core.spec import DagSpec, TaskId
 
 _EVENTS: dict[str, type[Any]] = {
     cls.__name__: cls
@@ -20,12 +20,15 @@ _EVENTS: dict[str, type[Any]] = {
         events.AttemptStarted,
         events.AttemptSucceeded,
         events.AttemptSkipped,
+        events.AttemptRescheduled,
         events.AttemptFailed,
         events.AttemptLost,
+        events.PastSettled,
         events.CancelAsked,
         events.RetryAsked,
     )
 }
+_left_out = msgspec.json.Decoder(dict[int, tuple[TaskId, ...]])
 _encoder = msgspec.json.Encoder()
 _pairs = msgspec.json.Decoder(tuple[str, msgspec.Raw])
 _decoders = {name: msgspec.json.Decoder(cls) for name, cls in _EVENTS.items()}
@@ -60,6 +63,11 @@ def encode_spec(spec: DagSpec) -> bytes:
 
 def decode_spec(data: bytes) -> DagSpec:
     return msgspec.json.decode(data, type=DagSpec)
+
+
+def decode_left_out(data: bytes | str) -> dict[int, tuple[TaskId, ...]]:
+    """What a branch left out, by map index."""
+    return _left_out.decode(data)
 
 
 def digest(data: bytes) -> str:

@@ -17,7 +17,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.sqlite import insert as upsert_into
 
-from mlflowkit.core.decisions import Decision, Kill, Launch
+from mlflowkit.core.decisions import Call, Decision, Kill, Launch
 from mlflowkit.core.events import Event
 from mlflowkit.core.machine import InstanceRow, NodeRow, Outcome, Run, RunRow, load
 from mlflowkit.core.spec import AttemptId, DagSpec, RunId, TaskId
@@ -52,7 +52,7 @@ class StoredRun(NamedTuple):
 class OutboxEntry(NamedTuple):
     entry_id: int
     run_key: int
-    decision: Launch | Kill
+    decision: Launch | Kill | Call
 
 
 _FACTS = (
@@ -210,6 +210,8 @@ def node_rows(tx: Connection, run_key: int) -> list[NodeRow]:
             length=r["length"],
             next_index=r["next_index"],
             lengths=codec.decode(r["lengths"]),
+            left_out=codec.decode_left_out(r["left_out"]),
+            waits_past=r["waits_past"],
         )
         for r in found
     ]
@@ -283,6 +285,8 @@ def _instance(run_key: int, row: InstanceRow) -> dict[str, Any]:
         "attempt": row.attempt,
         "failures": row.failures,
         "lost": row.lost,
+        "reschedules": row.reschedules,
+        "first_started_at": row.first_started_at,
         "alarm": row.alarm,
         "stopping": row.stopping,
         "queued_at": row.queued_at,
@@ -298,6 +302,8 @@ def _node(run_key: int, row: NodeRow) -> dict[str, Any]:
         "length": row.length,
         "next_index": row.next_index,
         "lengths": codec.encode(row.lengths),
+        "left_out": codec.encode(row.left_out),
+        "waits_past": row.waits_past,
     }
 
 
@@ -342,7 +348,7 @@ def put_outbox(
     tx: Connection, run_key: int, first_id: int, decisions: Iterable[Decision]
 ) -> list[OutboxEntry]:
     """Save the decisions that someone must carry out, numbered from `first_id`."""
-    todo = [d for d in decisions if isinstance(d, Launch | Kill)]
+    todo = [d for d in decisions if isinstance(d, Launch | Kill | Call)]
     entries = [OutboxEntry(first_id + i, run_key, d) for i, d in enumerate(todo)]
     if entries:
         _SAVE_OUTBOX.run(tx, [_outbox(e) for e in entries])
@@ -354,12 +360,24 @@ def _outbox(entry: OutboxEntry) -> dict[str, Any]:
     return {
         "id": entry.entry_id,
         "run_key": entry.run_key,
-        "kind": "kill" if isinstance(decision, Kill) else "launch",
+        "kind": _kind(decision),
         "task_id": decision.attempt.task_id,
         "map_index": decision.attempt.map_index,
         "number": decision.attempt.number,
-        "why": decision.why if isinstance(decision, Kill) else "",
+        "why": "" if isinstance(decision, Launch) else decision.why,
     }
+
+
+def _kind(decision: Launch | Kill | Call) -> str:
+    if isinstance(decision, Call):
+        return f"call:{decision.kind}"
+    return "kill" if isinstance(decision, Kill) else "launch"
+
+
+def _decision(kind: str, attempt: AttemptId, why: str) -> Launch | Kill | Call:
+    if kind.startswith("call:"):
+        return Call(attempt, kind.removeprefix("call:"), why)
+    return Kill(attempt, why) if kind == "kill" else Launch(attempt)
 
 
 def drop_outbox(tx: Connection, entry_ids: Sequence[int]) -> None:
@@ -376,6 +394,5 @@ def read_outbox(tx: Connection, run_key: int, run_id: RunId) -> list[OutboxEntry
     entries: list[OutboxEntry] = []
     for r in found:
         attempt = AttemptId(run_id, TaskId(r.task_id), r.map_index, r.number)
-        decision = Kill(attempt, r.why) if r.kind == "kill" else Launch(attempt)
-        entries.append(OutboxEntry(r.id, run_key, decision))
+        entries.append(OutboxEntry(r.id, run_key, _decision(r.kind, attempt, r.why)))
     return entries

@@ -24,6 +24,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    text,
 )
 
 from mlflowkit.core.states import RunState, TaskState
@@ -78,6 +79,9 @@ texts = Table(
     Column("body", LargeBinary, nullable=False),
 )
 
+#: The run types that come of a timetable.
+PLANNED = "run_type IN ('scheduled', 'backfill')"
+
 runs = Table(
     "runs",
     metadata,
@@ -102,9 +106,19 @@ runs = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime, nullable=True),
     Column("ended_at", UtcDateTime, nullable=True),
+    Column("backfill_id", Integer, nullable=True),
     _one_of("state", RunState),
     Index(None, "dag_id", "number"),
     Index(None, "state"),
+)
+#: A schedule and a backfill never make two runs for the same interval of a DAG.
+Index(
+    "uq_runs_planned",
+    runs.c.dag_id,
+    runs.c.logical_date,
+    unique=True,
+    sqlite_where=text(PLANNED),
+    postgresql_where=text(PLANNED),
 )
 
 nodes = Table(
@@ -115,6 +129,8 @@ nodes = Table(
     Column("length", Integer, nullable=True),
     Column("next_index", Integer, nullable=False),
     Column("lengths", LargeBinary, nullable=False),
+    Column("left_out", LargeBinary, nullable=False, server_default="{}"),
+    Column("waits_past", Boolean, nullable=False, server_default="0"),
 )
 
 task_instances = Table(
@@ -128,6 +144,8 @@ task_instances = Table(
     Column("attempt", Integer, nullable=False),
     Column("failures", Integer, nullable=False),
     Column("lost", Integer, nullable=False),
+    Column("reschedules", Integer, nullable=False, server_default="0"),
+    Column("first_started_at", UtcDateTime, nullable=True),
     Column("alarm", UtcDateTime, nullable=True),
     Column("stopping", Text, nullable=False),
     Column("queued_at", UtcDateTime, nullable=True),
@@ -177,7 +195,7 @@ outbox = Table(
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("run_key", Integer, ForeignKey("runs.run_key"), nullable=False, index=True),
-    Column("kind", String(20), nullable=False),  # launch, kill
+    Column("kind", String(20), nullable=False),  # launch, kill, call:success …
     Column("task_id", String(250), nullable=False),
     Column("map_index", Integer, nullable=False),
     Column("number", Integer, nullable=False),
@@ -201,4 +219,106 @@ leases = Table(
     Column("engine_id", String(60), nullable=False),
     Column("pid", Integer, nullable=False),
     Column("taken_at", UtcDateTime, nullable=False),
+)
+
+connections = Table(
+    "connections",
+    metadata,
+    Column("conn_id", String(250), primary_key=True),
+    Column("conn_type", String(250), nullable=False),
+    Column("description", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),  # its JSON, encrypted
+)
+
+variables = Table(
+    "variables",
+    metadata,
+    Column("key", String(250), primary_key=True),
+    Column("body", LargeBinary, nullable=False),  # its value, encrypted
+    Column("description", Text, nullable=False),
+)
+
+#: The ones that somebody has set; `store.pools` knows the one that is always there.
+pools = Table(
+    "pools",
+    metadata,
+    Column("name", String(250), primary_key=True),
+    Column("slots", Integer, nullable=False),  # -1: no limit
+    Column("description", Text, nullable=False),
+    CheckConstraint("slots >= -1", name="slots"),
+)
+
+#: DAGs that were handed to the scheduler, each with the code that its next run will use.
+published = Table(
+    "published",
+    metadata,
+    Column("dag_id", String(250), primary_key=True),
+    Column("spec", String(64), ForeignKey("texts.sha256"), nullable=False),
+    Column("surroundings", String(64), ForeignKey("texts.sha256"), nullable=False),
+    Column("bundle", Text, nullable=False),
+    Column("params", LargeBinary, nullable=False),  # the defaults, JSON
+    Column("origin", Text, nullable=False),
+    Column("paused", Boolean, nullable=False),
+    #: When its first timetable was published: what no start_date says, this does.
+    Column("seen_at", UtcDateTime, nullable=False),
+    Column("published_at", UtcDateTime, nullable=False),
+    #: Its next run: empty where it waits for assets, for a person, or for nothing at all.
+    Column("next_due", UtcDateTime, nullable=True, index=True),
+    Column("next_start", UtcDateTime, nullable=True),
+    Column("next_end", UtcDateTime, nullable=True),
+    #: The interval of the last run that the schedule made.
+    Column("last_start", UtcDateTime, nullable=True),
+    Column("last_end", UtcDateTime, nullable=True),
+    Column("problem", Text, nullable=False),  # why nothing is planned, for people
+)
+
+backfills = Table(
+    "backfills",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("dag_id", String(250), nullable=False, index=True),
+    Column("first", UtcDateTime, nullable=False),
+    Column("last", UtcDateTime, nullable=False),
+    Column("max_active", Integer, nullable=False),
+    Column("run_ids", LargeBinary, nullable=False),  # in the order in which they start, JSON
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+asset_events = Table(
+    "asset_events",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("uri", String(1500), nullable=False, index=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("extra", LargeBinary, nullable=False),  # JSON
+    Column("source_run", String(300), nullable=True),
+    Column("source_task", String(250), nullable=True),
+    Column("source_map_index", Integer, nullable=True),
+)
+
+#: Events that a DAG waited for and has had no run for yet.
+asset_queue = Table(
+    "asset_queue",
+    metadata,
+    Column("dag_id", String(250), primary_key=True),
+    Column("event_id", Integer, ForeignKey("asset_events.id"), primary_key=True),
+)
+
+#: The events that a run was started by.
+run_assets = Table(
+    "run_assets",
+    metadata,
+    Column("run_key", Integer, ForeignKey("runs.run_key"), primary_key=True),
+    Column("event_id", Integer, ForeignKey("asset_events.id"), primary_key=True),
+)
+
+#: Results that count for equal code and inputs: where the values are.
+cached_results = Table(
+    "cached_results",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("run_key", Integer, ForeignKey("runs.run_key"), nullable=False),
+    Column("task_id", String(250), nullable=False),
+    Column("map_index", Integer, nullable=False),
+    Column("made_at", UtcDateTime, nullable=False),
 )

@@ -21,7 +21,8 @@ from mlflowkit.core.events import (
     TimePassed,
 )
 from mlflowkit.core.machine import InstanceRow, NodeRow, Outcome, Run, RunRow, handle, load
-from mlflowkit.core.machine.run import REST
+from mlflowkit.core.machine.ready import Entry
+from mlflowkit.core.machine.run import REST, WHOLE_RUN
 from mlflowkit.core.spec import (
     UNMAPPED,
     AttemptId,
@@ -35,6 +36,7 @@ from mlflowkit.core.spec import (
     TaskSpec,
     XComRef,
 )
+from mlflowkit.core.states import TaskState
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 RUN = RunId("p/1")
@@ -201,20 +203,38 @@ def anatomy(run: Run) -> dict[str, Any]:
             "row": deepcopy(node.row),
             "instances": {i: deepcopy(row) for i, row in sorted(node.instances.items())},
             "counts": {state: n for state, n in node.counts.items() if n},
-            "unmet": node.unmet,
+            "above": {state: n for state, n in node.above.items() if n},
+            "open_above": node.open_above,
             "done": node.done,
+            "held": node.held,
+            "out": node.out,
         }
         for task_id, node in run.nodes.items()
     }
     return {
         "row": deepcopy(run.row),
         "nodes": nodes,
-        "ready": Counter((t, "rest" if i == REST else i) for _, i, t in run.ready),
-        "alarms": {
-            (when, task_id, index)
-            for when, task_id, index in run.alarms
-            if run.nodes[task_id].instances[index].alarm == when
-        },
+        "ready": Counter(
+            (entry.task_id, "rest" if entry.map_index == REST else entry.map_index)
+            for entry in run.ready
+            if _is_scheduled(run, entry)
+        ),
+        "alarms": {alarm for alarm in run.alarms if _rings(run, *alarm)},
         "open_nodes": run.open_nodes,
         "out": run.out,
+        "slots": {pool: n for pool, n in run.slots.items() if n},
+        "left_out": deepcopy(run.left_out),
     }
+
+
+def _is_scheduled(run: Run, entry: Entry) -> bool:
+    """What a branch has left out meanwhile still stands in the heap, and is passed by."""
+    if entry.map_index == REST:
+        return True
+    return run.nodes[entry.task_id].instances[entry.map_index].state is TaskState.SCHEDULED
+
+
+def _rings(run: Run, when: datetime, task_id: TaskId, index: int) -> bool:
+    if task_id == WHOLE_RUN:
+        return when == run.deadline and not run.ended and not run.row.cancelled
+    return run.nodes[task_id].instances[index].alarm == when

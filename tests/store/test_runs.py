@@ -99,9 +99,10 @@ def same(one: Run, other: Run) -> None:
     for name, node in one.nodes.items():
         twin = other.nodes[name]
         assert asdict(node.row) == asdict(twin.row)
-        assert (+node.counts, node.unmet, node.done) == (
+        assert (+node.counts, +node.above, node.open_above, node.done) == (
             +twin.counts,
-            twin.unmet,
+            +twin.above,
+            twin.open_above,
             twin.done,
         )
         assert {i: asdict(r) for i, r in node.instances.items()} == {

@@ -19,11 +19,13 @@ from typing import assert_never
 from mlflowkit.core.events import (
     AttemptFailed,
     AttemptLost,
+    AttemptRescheduled,
     AttemptSkipped,
     AttemptStarted,
     AttemptSucceeded,
     CancelAsked,
     Event,
+    PastSettled,
     PlacesOffered,
     RetryAsked,
     RunOpened,
@@ -73,23 +75,27 @@ def handle(run: Run, event: Event, now: datetime) -> Outcome:
     if run.ended and not isinstance(event, RetryAsked):
         return step.outcome
     match event:
-        case AttemptSucceeded(attempt, lengths):
-            finish.succeeded(step, attempt, lengths)
+        case AttemptSucceeded():
+            finish.succeeded(step, event)
         case AttemptStarted(attempt):
             finish.started(step, attempt)
-        case PlacesOffered(places):
-            start.offer(step, places)
+        case PlacesOffered():
+            start.offer(step, event)
         case AttemptFailed(attempt, why, retryable):
             finish.failed(step, attempt, why, retryable)
         case AttemptSkipped(attempt, why):
             finish.skipped(step, attempt, why)
+        case AttemptRescheduled(attempt, when):
+            finish.rescheduled(step, attempt, when)
         case AttemptLost(attempt, why):
             finish.lost(step, attempt, why)
         case TimePassed():
             wake(step)
-        case RunOpened():
+        case RunOpened(waits_past):
             if run.row.state is RunState.QUEUED:
-                start.open_run(step)
+                start.open_run(step, waits_past)
+        case PastSettled(task_ids):
+            start.past_settled(step, task_ids)
         case CancelAsked():
             people.cancel(step)
         case RetryAsked(task_ids):

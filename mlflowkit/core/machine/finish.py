@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 
-from mlflowkit.core.machine.flow import end
+from mlflowkit.core.events import AttemptSucceeded
+from mlflowkit.core.machine.flow import branch, end, halt, settle
+from mlflowkit.core.machine.people import CANCELLED, stop
 from mlflowkit.core.machine.run import InstanceRow
 from mlflowkit.core.machine.step import Step
 from mlflowkit.core.spec import AttemptId
@@ -13,7 +14,6 @@ from mlflowkit.core.states import Cause, TaskState
 
 #: An attempt that is lost is launched again this often, then its task instance fails.
 LOST_LIMIT = 3
-CANCELLED = "cancelled"
 
 
 def started(step: Step, attempt: AttemptId) -> None:
@@ -22,26 +22,51 @@ def started(step: Step, attempt: AttemptId) -> None:
         return
     step.move(instance, Cause.STARTED)
     instance.started_at = step.now
+    instance.first_started_at = instance.first_started_at or step.now
     timeout = step.run.nodes[attempt.task_id].spec.execution_timeout
     if timeout is not None and not instance.stopping:
         step.wake_at(instance, step.now + timeout)
 
 
-def succeeded(step: Step, attempt: AttemptId, lengths: Mapping[str, int]) -> None:
+def succeeded(step: Step, event: AttemptSucceeded) -> None:
     """A result counts, also one that won the race against being stopped."""
+    instance = step.current(event.attempt)
+    if instance is None:
+        return
+    node = step.run.nodes[event.attempt.task_id]
+    if event.lengths and not node.mapped:
+        node.row.lengths = dict(event.lengths)
+        step.node_changed(node)
+    step.call(instance, "success")
+    instance.alarm, instance.stopping = None, ""
+    step.move(instance, Cause.SUCCEEDED)
+    ended = [instance]
+    if event.chosen is not None:
+        ended += branch(step, node, instance.map_index, event.chosen)
+    if event.halts:
+        ended += halt(step, node, instance.map_index, event.halts)
+    settle(step, ended)
+
+
+def rescheduled(step: Step, attempt: AttemptId, when: datetime) -> None:
+    """It gives its place back, and starts again at `when`; being stopped comes first."""
     instance = step.current(attempt)
     if instance is None:
         return
-    node = step.run.nodes[attempt.task_id]
-    if lengths and not node.mapped:
-        node.row.lengths = dict(lengths)
-        step.node_changed(node)
-    end(step, instance, Cause.SUCCEEDED)
+    if instance.stopping or step.run.row.cancelled:
+        failed(step, attempt, instance.stopping or CANCELLED, retryable=True)
+        return
+    instance.reschedules += 1
+    instance.lost = 0
+    step.move(instance, Cause.RESCHEDULED)
+    instance.ended_at = step.now
+    step.wake_at(instance, max(when, step.now))
 
 
 def skipped(step: Step, attempt: AttemptId, why: str) -> None:
     instance = step.current(attempt)
     if instance is not None:
+        step.call(instance, "skipped", why)
         end(step, instance, Cause.SKIPPED, why)
 
 
@@ -49,7 +74,8 @@ def failed(step: Step, attempt: AttemptId, why: str, retryable: bool) -> None:
     instance = step.current(attempt)
     if instance is None:
         return
-    if instance.stopping == CANCELLED or step.run.row.cancelled:
+    if instance.stopping == CANCELLED or _came_too_late(step, instance):
+        step.call(instance, "failure", instance.stopping or why)
         end(step, instance, Cause.CANCELLED, instance.stopping or why)
         return
     instance.failures += 1
@@ -61,11 +87,25 @@ def failed(step: Step, attempt: AttemptId, why: str, retryable: bool) -> None:
             step, instance, why, step.now + policy.delay_after(instance.failures)
         )
     else:
-        end(step, instance, Cause.FAILED, why)
+        _fail_for_good(step, instance, why)
+
+
+def _came_too_late(step: Step, instance: InstanceRow) -> bool:
+    """The run is being stopped, and it does not belong to what still tears down."""
+    teardown = step.run.nodes[instance.task_id].spec.teardown
+    return step.run.row.cancelled and not teardown
+
+
+def _fail_for_good(step: Step, instance: InstanceRow, why: str) -> None:
+    step.call(instance, "failure", why)
+    end(step, instance, Cause.FAILED, why)
+    if step.run.spec.fail_fast and not step.run.ended and not step.run.row.cancelled:
+        stop(step, f"task {instance.task_id!r} failed, and fail_fast is set")
 
 
 def _wait_for_retry(step: Step, instance: InstanceRow, why: str, when: datetime) -> None:
     instance.stopping = ""
+    step.call(instance, "retry", why)
     step.move(instance, Cause.FAILED_ONCE, why)
     instance.ended_at = step.now
     step.wake_at(instance, when)
@@ -81,11 +121,8 @@ def lost(step: Step, attempt: AttemptId, why: str) -> None:
         return
     instance.lost += 1
     if instance.lost > LOST_LIMIT:
-        end(
-            step,
-            instance,
-            Cause.FAILED,
-            f"lost {instance.lost} times; the last time: {why}",
+        _fail_for_good(
+            step, instance, f"lost {instance.lost} times; the last time: {why}"
         )
     else:
         step.schedule(instance, Cause.LOST, f"lost: {why}")

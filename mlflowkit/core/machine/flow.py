@@ -2,43 +2,160 @@
 
 from __future__ import annotations
 
-from math import prod
+from collections.abc import Iterable
 
-from mlflowkit.core.machine.run import BAD, InstanceRow, Node
+from mlflowkit.core.machine.expand import expand
+from mlflowkit.core.machine.run import InstanceRow, Node
 from mlflowkit.core.machine.step import Step
-from mlflowkit.core.spec import UNMAPPED, Axis, Expansion
+from mlflowkit.core.machine.verdict import verdict_at, why_closed
+from mlflowkit.core.spec import UNMAPPED, TaskId
 from mlflowkit.core.states import Cause, TaskState
+from mlflowkit.core.trigger_rule import Verdict
 
 
-def meet(step: Step, node: Node) -> None:
-    """All that `node` waits for has ended well."""
-    if node.mapped:
-        _expand(step, node)
-    else:
+def end(step: Step, instance: InstanceRow, cause: Cause, reason: str = "") -> None:
+    """End a task instance, tell the tasks that wait for it, close the run if it was the last."""
+    instance.alarm, instance.stopping = None, ""
+    step.move(instance, cause, reason)
+    settle(step, [instance])
+
+
+def settle(step: Step, ended: list[InstanceRow]) -> None:
+    """Let those that wait hear of ended task instances, and of those that end because of it."""
+    while ended:
+        instance = ended.pop()
+        node = step.run.nodes[instance.task_id]
+        finish_node(step, node)
+        for down in step.run.below(node):
+            if down.beside(node) and down.expanded:
+                ended += judge_inside(step, down, instance.map_index)
+            else:
+                ended += judge(step, down)
+    step.close_if_over()
+
+
+def finish_node(step: Step, node: Node) -> None:
+    """If all of a task's instances have ended: count it, once."""
+    if node.done or not node.is_whole():
+        return
+    node.done = True
+    step.run.open_nodes -= 1
+    for task_id in step.run.spec.downstream(node.spec.task_id):
+        down = step.run.nodes[task_id]
+        if not down.beside(node):
+            down.open_above -= 1
+
+
+def judge(step: Step, node: Node) -> list[InstanceRow]:
+    """Start a task, or close it, if its trigger rule can tell. Returns what has ended by that.
+
+    Nothing that was ever started is judged again. After a cancel only what tears down is.
+    """
+    if node.done or (step.run.row.cancelled and not node.spec.teardown):
+        return []
+    if node.expanded:
+        return _judge_expanded(step, node)
+    if not node.mapped and node.instances[UNMAPPED].state is not TaskState.NONE:
+        return []
+    if _is_left_out(step, node, UNMAPPED):
+        return [leave_out(step, single(step, node))]
+    found = verdict_at(node, UNMAPPED)
+    if found is Verdict.WAIT or (found is Verdict.RUN and node.row.waits_past):
+        return []
+    if found is Verdict.RUN:
+        return meet(step, node)
+    return [_close(step, node, single(step, node), found)]
+
+
+def meet(step: Step, node: Node) -> list[InstanceRow]:
+    """All that `node` waits for has come about. Returns what has ended by that."""
+    if not node.mapped:
         step.schedule(node.instances[UNMAPPED], Cause.UPSTREAM_MET)
+        return []
+    failed = expand(step, node)
+    if failed is not None:
+        return [_end_unexpanded(step, node, *failed)]
+    return [one for down in _grow(step, node) for one in _judge_expanded(step, down)]
 
 
-def _expand(step: Step, node: Node) -> None:
-    assert node.spec.expansion is not None
-    expansion = node.spec.expansion
-    lengths = [_length(step, axis) for axis in expansion.axes]
-    problem = _problem(expansion, lengths)
-    if problem:
-        end(step, single(step, node), Cause.CANNOT_EXPAND, problem)
-        return
-    length = prod(n for n in lengths if n is not None)
-    if length == 0:
-        nothing = "nothing to expand over"
-        end(step, single(step, node), Cause.EXPANDED_TO_NOTHING, nothing)
-        return
-    kept = [i for i in sorted(node.instances) if 0 <= i < length]
-    for index in node.instances.keys() - kept:
-        step.move(node.instances[index], Cause.EXPANDED_AWAY)
-    for index in kept:  # of an earlier expansion: their attempts are counted on
-        step.schedule(node.instances[index], Cause.UPSTREAM_MET)
-    node.row.length, node.row.next_index = length, len(kept)
-    step.node_changed(node)
-    step.run.add_rest(node)
+def _end_unexpanded(step: Step, node: Node, cause: Cause, why: str) -> InstanceRow:
+    instance = single(step, node)
+    step.move(instance, cause, why)
+    return instance
+
+
+def _grow(step: Step, node: Node) -> list[Node]:
+    """The rest of its mapped group has as many instances; each starts when its turn comes."""
+    found, todo = list[Node](), [node]
+    while todo:
+        here = todo.pop()
+        for task_id in step.run.spec.downstream(here.spec.task_id):
+            down = step.run.nodes[task_id]
+            if down.beside(here) and down.row.length is None:
+                down.row.length = down.row.next_index = node.row.length or 0
+                step.node_changed(down)
+                found.append(down)
+                todo.append(down)
+    return found
+
+
+def _judge_expanded(step: Step, node: Node) -> list[InstanceRow]:
+    """The instances of an expanded task that have not started: all of them, if it is time."""
+    if not node.inside:
+        return _go_on_with_rest(step, node)
+    if verdict_at(node, UNMAPPED) is Verdict.WAIT and node.open_above:
+        return []
+    ended = list[InstanceRow]()
+    for index in range(node.row.length or 0):
+        ended += judge_inside(step, node, index)
+    return ended
+
+
+def _go_on_with_rest(step: Step, node: Node) -> list[InstanceRow]:
+    """What was cleared of an expanded task waits for those above it as it did at first."""
+    if not node.held:
+        return []
+    waiting = [i for i in node.instances.values() if i.state is TaskState.NONE]
+    found = verdict_at(node, UNMAPPED)
+    if found is Verdict.WAIT:
+        return []
+    node.held = False
+    if found is not Verdict.RUN:
+        return [_close(step, node, one, found) for one in waiting]
+    for one in sorted(waiting, key=lambda i: i.map_index):
+        step.schedule(one, Cause.UPSTREAM_MET)
+    return []
+
+
+def judge_inside(step: Step, node: Node, index: int) -> list[InstanceRow]:
+    """The same for one instance of a task in a mapped group."""
+    if step.run.row.cancelled and not node.spec.teardown:
+        return []
+    if index < 0:  # a task above it ended as a whole, without being expanded
+        return _judge_expanded(step, node)
+    instance = node.instances.get(index)
+    if instance is None:
+        instance = InstanceRow(task_id=node.spec.task_id, map_index=index)
+    elif instance.state is not TaskState.NONE:
+        return []
+    if _is_left_out(step, node, index):
+        node.instances[index] = instance
+        return [leave_out(step, instance)]
+    found = verdict_at(node, index)
+    if found is Verdict.WAIT or (found is Verdict.RUN and node.row.waits_past):
+        return []
+    node.instances[index] = instance
+    if found is Verdict.RUN:
+        step.schedule(instance, Cause.UPSTREAM_MET)
+        return []
+    return [_close(step, node, instance, found)]
+
+
+def _close(step: Step, node: Node, instance: InstanceRow, found: Verdict) -> InstanceRow:
+    """It can no longer run, as Airflow sees it: at once, not when all above have ended."""
+    cause, why = why_closed(node, instance.map_index, found)
+    step.move(instance, cause, why)
+    return instance
 
 
 def single(step: Step, node: Node) -> InstanceRow:
@@ -55,73 +172,63 @@ def single(step: Step, node: Node) -> InstanceRow:
     return instance
 
 
-def _length(step: Step, axis: Axis) -> int | None:
-    if axis.source is None:
-        return axis.length
-    source = step.run.nodes[axis.source.task_id]
-    if source.mapped:
-        return source.counts[TaskState.SUCCESS]
-    return source.row.lengths.get(axis.source.key)
+# ── branches ────────────────────────────────────────────────────────────────
 
 
-def _problem(expansion: Expansion, lengths: list[int | None]) -> str:
-    for axis, length in zip(expansion.axes, lengths, strict=True):
-        if length is None and axis.source is not None:
-            return (
-                f"{axis.name!r} cannot be expanded: task {axis.source.task_id!r} gave no list, "
-                f"tuple or dict for its XCom {axis.source.key!r}"
-            )
-    length = prod(n for n in lengths if n is not None)
-    if length > expansion.limit:
-        return (
-            f"it would expand to {length:,} task instances; the limit is {expansion.limit:,} "
-            "(setting max_map_length)"
-        )
-    return ""
+def branch(step: Step, node: Node, index: int, chosen: Iterable[TaskId]) -> list[InstanceRow]:
+    """Leave out the tasks directly below that were not chosen, and are not below a chosen one."""
+    spec, kept = step.run.spec, set(chosen)
+    for task_id in tuple(kept):
+        kept |= spec.all_below(task_id)
+    direct = spec.downstream(node.spec.task_id)
+    return _leave_out_all(step, node, index, [t for t in direct if t not in kept])
 
 
-def end(step: Step, instance: InstanceRow, cause: Cause, reason: str = "") -> None:
-    """End a task instance, tell the tasks that wait for it, close the run if it was the last."""
-    instance.alarm, instance.stopping = None, ""
-    step.move(instance, cause, reason)
-    told = [instance]
-    while told:
-        node = step.run.nodes[told[-1].task_id]
-        state = told.pop().state
-        if state in BAD:
-            why = f"task {node.spec.task_id!r} failed"
-            told += _close_downstream(step, node, Cause.UPSTREAM_FAILED, why)
-        elif state is TaskState.SKIPPED and not step.run.row.cancelled:
-            why = f"task {node.spec.task_id!r} was skipped"
-            told += _close_downstream(step, node, Cause.UPSTREAM_SKIPPED, why)
-        finish_node(step, node)
-    step.close_if_over()
+def halt(step: Step, node: Node, index: int, which: str) -> list[InstanceRow]:
+    """Leave out all that is below, or only what is "direct"ly below."""
+    spec, task_id = step.run.spec, node.spec.task_id
+    found = spec.downstream(task_id) if which == "direct" else spec.all_below(task_id)
+    return _leave_out_all(step, node, index, [t for t in spec.tasks if t in set(found)])
 
 
-def finish_node(step: Step, node: Node) -> None:
-    """If all of a task's instances have ended: count it, and meet those that waited for it."""
-    if node.done or not node.is_whole():
-        return
-    node.done = True
-    step.run.open_nodes -= 1
-    if node.outcome() is not TaskState.SUCCESS:
-        return
-    for task_id in step.run.spec.downstream(node.spec.task_id):
-        down = step.run.nodes[task_id]
-        down.unmet -= 1
-        if down.unmet == 0 and not down.done and not step.run.row.cancelled:
-            meet(step, down)
+def _leave_out_all(
+    step: Step, node: Node, index: int, task_ids: Iterable[TaskId]
+) -> list[InstanceRow]:
+    """One of several instances leaves out its own index of the tasks in its mapped group."""
+    nodes = [step.run.nodes[t] for t in task_ids]
+    fit = [n for n in nodes if not n.spec.teardown and (index < 0 or n.beside(node))]
+    node.row.left_out[index] = tuple(n.spec.task_id for n in fit)
+    step.node_changed(node)
+    ended = list[InstanceRow]()
+    for down in fit:
+        marked = step.run.left_out.setdefault((down.spec.task_id, index), set())
+        marked.add(node.spec.task_id)
+        ended += _leave_out_now(step, down, index)
+    return ended
 
 
-def _close_downstream(step: Step, node: Node, cause: Cause, why: str) -> list[InstanceRow]:
-    """End the tasks that can no longer be met, as Airflow does: at the first bad upstream."""
-    closed: list[InstanceRow] = []
-    for task_id in step.run.spec.downstream(node.spec.task_id):
-        down = step.run.nodes[task_id]
-        if down.done or (down.mapped and down.row.length is not None):
-            continue
-        instance = single(step, down)
-        if instance.state is TaskState.NONE:
-            step.move(instance, cause, why)
-            closed.append(instance)
-    return closed
+def _leave_out_now(step: Step, node: Node, index: int) -> list[InstanceRow]:
+    if index < 0 and not node.expanded:
+        index = UNMAPPED
+        instance = node.instances.get(UNMAPPED) if not node.mapped else single(step, node)
+    elif not node.expanded or index < 0:
+        return []  # it was closed as a whole, or has started
+    else:
+        fresh = InstanceRow(task_id=node.spec.task_id, map_index=index)
+        instance = node.instances.setdefault(index, fresh)
+    waiting = (TaskState.NONE, TaskState.SCHEDULED)
+    if instance is None or instance.state not in waiting:
+        return []
+    return [leave_out(step, instance)]
+
+
+def _is_left_out(step: Step, node: Node, index: int) -> bool:
+    return bool(step.run.left_out.get((node.spec.task_id, index)))
+
+
+def leave_out(step: Step, instance: InstanceRow) -> InstanceRow:
+    """Skip a task instance that a branch or short circuit has left out."""
+    by = step.run.left_out.get((instance.task_id, instance.map_index), set())
+    names = ", ".join(repr(str(name)) for name in sorted(by))
+    step.move(instance, Cause.NOT_CHOSEN, f"left out by task {names}")
+    return instance

@@ -4,38 +4,77 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mlflowkit.core.decisions import Kill
-from mlflowkit.core.machine.finish import CANCELLED
-from mlflowkit.core.machine.flow import end, finish_node, meet, single
-from mlflowkit.core.machine.run import BAD, InstanceRow, Node, Run
-from mlflowkit.core.machine.start import make_rows
+from mlflowkit.core.decisions import Kill, WakeAt
+from mlflowkit.core.machine.flow import finish_node, judge, judge_inside, settle, single
+from mlflowkit.core.machine.run import (
+    BAD,
+    WHOLE_RUN,
+    InstanceRow,
+    Node,
+    Run,
+    recount,
+)
+from mlflowkit.core.machine.start import judge_all, make_rows
 from mlflowkit.core.machine.step import Step
 from mlflowkit.core.spec import UNMAPPED, TaskId
 from mlflowkit.core.states import ENDED, HOLDS_PLACE, Cause, RunState, TaskState
 from mlflowkit.errors import IllegalEvent
 
 
+CANCELLED = "cancelled"
+
+
 def cancel(step: Step) -> None:
-    """Nothing new starts; what runs is killed; what waited is skipped."""
+    """A person wants it to stop; asked once more, teardown tasks are stopped, too."""
     run = step.run
-    if run.row.cancelled:
-        return
     if run.row.state is RunState.QUEUED:
         make_rows(step)
-    run.row.cancelled = True
+    if not run.row.cancelled:
+        stop(step, CANCELLED)
+        return
+    for node in run.nodes.values():
+        if node.spec.teardown and not node.done:
+            _cancel_node(step, node)
+    _finish_all(step)
+
+
+def stop(step: Step, why: str) -> None:
+    """Nothing new starts but what tears down; what runs is killed; what waited is skipped."""
+    run = step.run
+    run.row.cancelled, run.row.reason = True, why
     run.ready.clear()
     step.outcome.run = run.row
     for node in run.nodes.values():
-        _cancel_node(step, node)
+        if not node.spec.teardown:
+            _cancel_node(step, node)
     for node in run.nodes.values():
+        if node.spec.teardown:
+            _keep_ready(run, node)
+    _finish_all(step)
+    judge_all(step)
+
+
+def _keep_ready(run: Run, node: Node) -> None:
+    for instance in node.instances.values():
+        if instance.state is TaskState.SCHEDULED:
+            run.add_ready(node, instance.map_index)
+    run.add_rest(node)
+
+
+def _finish_all(step: Step) -> None:
+    for node in step.run.nodes.values():
         finish_node(step, node)
     step.close_if_over()
 
 
 def _cancel_node(step: Step, node: Node) -> None:
+    """Skip what has not started, and kill what runs."""
     if node.mapped and node.row.length is None:
         single(step, node)
-    node.counts[TaskState.SKIPPED] += node.unstarted
+    if node.unstarted:
+        step.count(node, TaskState.SKIPPED, node.unstarted)
+    for index in _not_there(node):
+        node.instances[index] = InstanceRow(task_id=node.spec.task_id, map_index=index)
     for instance in node.instances.values():
         if instance.state in ENDED:
             continue
@@ -64,7 +103,7 @@ def retry(step: Step, task_ids: tuple[TaskId, ...]) -> None:
         run, [*task_ids, *filter(None, map(_unfit, run.nodes.values()))]
     )
     for task_id, node in run.nodes.items():
-        if was_cancelled:
+        if was_cancelled and not node.spec.teardown:
             node.counts[TaskState.SKIPPED] -= node.unstarted
         if task_id in again:
             _clear_whole(step, node)
@@ -72,8 +111,14 @@ def retry(step: Step, task_ids: tuple[TaskId, ...]) -> None:
             _clear_bad(step, node)
         elif was_cancelled:
             _write_skipped(step, node)
-    _recount(step)
-    step.close_if_over()
+    _go_on_all(step)
+
+
+def _not_there(node: Node) -> list[int]:
+    """Indexes of a mapped group that have not come up yet."""
+    if not node.inside or not node.expanded:
+        return []
+    return [i for i in range(node.row.length or 0) if i not in node.instances]
 
 
 def _check(run: Run, task_ids: tuple[TaskId, ...]) -> None:
@@ -104,7 +149,8 @@ def _clear(step: Step, node: Node, instance: InstanceRow) -> None:
     if instance.state is not TaskState.REMOVED:
         node.counts[instance.state] -= 1
     step.move(instance, Cause.CLEARED)
-    instance.failures = instance.lost = 0
+    instance.failures = instance.lost = instance.reschedules = 0
+    instance.first_started_at = None
     instance.queued_at = instance.started_at = instance.ended_at = None
 
 
@@ -112,6 +158,7 @@ def _clear_whole(step: Step, node: Node) -> None:
     for instance in node.instances.values():
         _clear(step, node, instance)
     node.row.length, node.row.next_index, node.row.lengths = None, 0, {}
+    node.row.left_out = {}
     step.node_changed(node)
     if not node.mapped:
         single(step, node)
@@ -124,6 +171,8 @@ def _clear_bad(step: Step, node: Node) -> None:
         return
     for instance in bad:
         _clear(step, node, instance)
+        if node.row.left_out.pop(instance.map_index, None) is not None:
+            step.node_changed(node)
 
 
 def _did_not_succeed(instance: InstanceRow) -> bool:
@@ -142,43 +191,27 @@ def _write_skipped(step: Step, node: Node) -> None:
         step.node_changed(node)
 
 
-def _recount(step: Step) -> None:
+def _go_on_all(step: Step) -> None:
     """Counters anew, then start what is met. Costs O(run): a person asked, once."""
     run = step.run
     run.ready.clear()
-    for node in run.nodes.values():
-        node.done = node.is_whole()
-    run.open_nodes = sum(not node.done for node in run.nodes.values())
-    for node in run.nodes.values():
-        node.unmet = sum(not run.nodes[up].succeeded for up in node.spec.upstream)
+    recount(run)
+    if run.deadline is not None:  # the time of a run counts from when it goes on
+        run.row.started_at = step.now
+        step.run.add_alarm(run.deadline, WHOLE_RUN, UNMAPPED)
+        step.decide(WakeAt(run.deadline))
+    ended = list[InstanceRow]()
     for task in run.spec.in_order():
         node = run.nodes[task.task_id]
         if not node.done:
-            _go_on(step, node)
+            ended += _go_on(step, node)
+    settle(step, ended)
 
 
-def _go_on(step: Step, node: Node) -> None:
-    """Start what is left of a task; close it if what it waits for stays as bad as it was."""
-    if node.row.length is not None:
-        for instance in sorted(node.instances.values(), key=lambda i: i.map_index):
-            if instance.state is TaskState.NONE:
-                step.schedule(instance, Cause.UPSTREAM_MET)
-        step.run.add_rest(node)
-    elif node.unmet == 0:
-        meet(step, node)
-    else:
-        _close_if_blocked(step, node)
-
-
-def _close_if_blocked(step: Step, node: Node) -> None:
-    ups = [step.run.nodes[up] for up in node.spec.upstream]
-    for up in ups:
-        if any(up.counts[state] for state in BAD):
-            why = f"task {up.spec.task_id!r} failed"
-            end(step, single(step, node), Cause.UPSTREAM_FAILED, why)
-            return
-    for up in ups:
-        if up.counts[TaskState.SKIPPED]:
-            why = f"task {up.spec.task_id!r} was skipped"
-            end(step, single(step, node), Cause.UPSTREAM_SKIPPED, why)
-            return
+def _go_on(step: Step, node: Node) -> list[InstanceRow]:
+    """Start what is left of a task, or leave it waiting; close what stays as bad as it was."""
+    step.run.add_rest(node)
+    if node.inside and node.expanded:
+        indexes = range(node.row.length or 0)
+        return [one for index in indexes for one in judge_inside(step, node, index)]
+    return judge(step, node)

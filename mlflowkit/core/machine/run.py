@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Final
 
 from mlflowkit.core.decisions import Decision
+from mlflowkit.core.machine.ready import Ready
 from mlflowkit.core.spec import UNMAPPED, AttemptId, DagSpec, RunId, TaskId, TaskSpec
 from mlflowkit.core.states import ENDED, HOLDS_PLACE, RUN_ENDED, RunState, TaskState
 
@@ -22,6 +23,8 @@ from mlflowkit.core.states import ENDED, HOLDS_PLACE, RUN_ENDED, RunState, TaskS
 BAD: Final = (TaskState.FAILED, TaskState.UPSTREAM_FAILED)
 #: In `Run.ready`, after all map indexes: the task instances that were never queued.
 REST: Final = 1 << 62
+#: In `Run.alarms`, in the place of a task id: the time that the whole run may take.
+WHOLE_RUN: Final = TaskId("")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -37,12 +40,16 @@ class InstanceRow:
     failures: int = 0
     #: Attempts lost since the last one that was not.
     lost: int = 0
+    #: How often it gave its place back to look again later.
+    reschedules: int = 0
     #: Set while it waits for a retry, or runs under a timeout: when to look again.
     alarm: datetime | None = None
     #: Set while its attempt is being killed: why.
     stopping: str = ""
     #: Beside the state, for people.
     reason: str = ""
+    #: Start of its first attempt since it was last cleared: what sensors count their time from.
+    first_started_at: datetime | None = None
     queued_at: datetime | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
@@ -59,6 +66,12 @@ class NodeRow:
     next_index: int = 0
     #: Items of its XComs that some task expands over.
     lengths: dict[str, int] = field(default_factory=dict[str, int])
+    #: A branch or short circuit: the tasks below that each of its instances left out.
+    left_out: dict[int, tuple[TaskId, ...]] = field(
+        default_factory=dict[int, tuple[TaskId, ...]]
+    )
+    #: It waits for the same task of the run before.
+    waits_past: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -75,7 +88,21 @@ class RunRow:
 class Node:
     """A task in a run, with the counters that make its end cheap to see."""
 
-    __slots__ = ("counts", "done", "instances", "position", "row", "spec", "unmet")
+    __slots__ = (
+        "above",
+        "counts",
+        "done",
+        "held",
+        "inside",
+        "instances",
+        "open_above",
+        "out",
+        "position",
+        "row",
+        "setups",
+        "spec",
+        "whole",
+    )
 
     def __init__(self, position: int, spec: TaskSpec, row: NodeRow) -> None:
         self.position, self.spec, self.row = position, spec, row
@@ -85,10 +112,21 @@ class Node:
         self.instances: dict[int, InstanceRow] = {}
         #: Ended task instances by state.
         self.counts: Counter[TaskState] = Counter()
-        #: Upstream tasks that have not ended with success.
-        self.unmet = len(spec.upstream)
+        #: The tasks directly above: those whose instance i is for instance i of this one
+        #: (of the same mapped group), and those that count as a whole.
+        self.inside: tuple[Node, ...] = ()
+        self.whole: tuple[Node, ...] = ()
+        #: Setup tasks further up that it needs as well.
+        self.setups: tuple[Node, ...] = ()
+        #: Ended task instances of `whole`, by state, and tasks of it that have not ended.
+        self.above: Counter[TaskState] = Counter()
+        self.open_above = 0
         #: All of its task instances have ended.
         self.done = False
+        #: Task instances that hold a place.
+        self.out = 0
+        #: Some of its instances were cleared, and wait once more for those above.
+        self.held = False
 
     @property
     def mapped(self) -> bool:
@@ -107,6 +145,16 @@ class Node:
     @property
     def ended_count(self) -> int:
         return self.counts.total()
+
+    @property
+    def expanded(self) -> bool:
+        """It is mapped, and has its task instances."""
+        return self.mapped and bool(self.row.length)
+
+    def beside(self, up: Node) -> bool:
+        """Whether its instance i has to do with instance i of `up`, and no other."""
+        group = self.spec.mapped_group
+        return bool(group) and up.spec.mapped_group == group
 
     def is_whole(self) -> bool:
         return self.size is not None and self.ended_count >= self.size
@@ -132,14 +180,35 @@ class Run:
             task.task_id: Node(position, task, NodeRow(task_id=task.task_id))
             for position, task in enumerate(spec.tasks.values())
         }
-        #: What may start, a heap: tasks as they were written, then by map index, `REST`
-        #: for those of a mapped task that never started. The order follows from the rows
-        #: alone, so that a run that was loaded goes on as the one in memory would have.
-        self.ready: list[tuple[int, int, TaskId]] = []
+        #: For each setup task, the tasks further down that need it as well.
+        self.setup_for: dict[TaskId, list[Node]] = {}
+        self._join()
+        #: What may start: the more important first, then tasks as they were written, then by
+        #: map index, `REST` for those of a mapped task that never started. The order follows
+        #: from the rows alone: a run that was loaded goes on as the one in memory would have.
+        self.ready = Ready()
         self.alarms: list[tuple[datetime, TaskId, int]] = []
         self.open_nodes = len(self.nodes)
-        #: Task instances that hold a place.
+        #: Task instances that hold a place, and the slots of pools that they take.
         self.out = 0
+        self.slots: Counter[str] = Counter()
+        #: Task instances that a branch left out, with the branches that did.
+        self.left_out: dict[tuple[TaskId, int], set[TaskId]] = {}
+
+    def _join(self) -> None:
+        for node in self.nodes.values():
+            above = [self.nodes[up] for up in node.spec.upstream]
+            node.inside = tuple(up for up in above if node.beside(up))
+            node.whole = tuple(up for up in above if not node.beside(up))
+            node.open_above = len(node.whole)
+        if not any(task.setup for task in self.spec.tasks.values()):
+            return
+        for node in self.nodes.values():
+            node.setups = tuple(
+                self.nodes[s] for s in self.spec.setups_further_up(node.spec.task_id)
+            )
+            for setup in node.setups:
+                self.setup_for.setdefault(setup.spec.task_id, []).append(node)
 
     @property
     def run_id(self) -> RunId:
@@ -154,16 +223,27 @@ class Run:
             self.run_id, instance.task_id, instance.map_index, instance.attempt
         )
 
+    def below(self, node: Node) -> list[Node]:
+        """The tasks that listen to how it ends."""
+        nodes = [self.nodes[t] for t in self.spec.downstream(node.spec.task_id)]
+        return nodes + self.setup_for.get(node.spec.task_id, [])
+
     def add_ready(self, node: Node, map_index: int) -> None:
-        heapq.heappush(self.ready, (node.position, map_index, node.spec.task_id))
+        self.ready.push(node.spec, node.position, map_index)
 
     def add_rest(self, node: Node) -> None:
         """What is left of an expanded task, if anything."""
         if node.unstarted:
             self.add_ready(node, REST)
 
-    def add_alarm(self, when: datetime, instance: InstanceRow) -> None:
-        heapq.heappush(self.alarms, (when, instance.task_id, instance.map_index))
+    def add_alarm(self, when: datetime, task_id: TaskId, map_index: int) -> None:
+        heapq.heappush(self.alarms, (when, task_id, map_index))
+
+    @property
+    def deadline(self) -> datetime | None:
+        """When the time of the whole run is over."""
+        timeout, began = self.spec.dagrun_timeout, self.row.started_at
+        return began + timeout if timeout is not None and began is not None else None
 
     def live_attempts(self) -> Iterator[AttemptId]:
         """Attempts that are out."""
@@ -171,6 +251,13 @@ class Run:
             for instance in node.instances.values():
                 if instance.state in HOLDS_PLACE:
                     yield self.attempt_of(instance)
+
+    def hold(self, instance: InstanceRow, change: int) -> None:
+        """Note that a task instance takes a place (1), or gives it back (-1)."""
+        node = self.nodes[instance.task_id]
+        self.out += change
+        node.out += change
+        self.slots[node.spec.pool] += change * node.spec.pool_slots
 
 
 @dataclass(slots=True)
@@ -221,8 +308,11 @@ def load(
             node.counts[instance.state] += 1
         node.instances[instance.map_index] = instance
         if instance.alarm is not None:
-            run.add_alarm(instance.alarm, instance)
-        run.out += instance.state in HOLDS_PLACE
+            run.add_alarm(instance.alarm, instance.task_id, instance.map_index)
+        if instance.state in HOLDS_PLACE:
+            run.hold(instance, 1)
+    if run.deadline is not None and not run.ended and not run.row.cancelled:
+        run.add_alarm(run.deadline, WHOLE_RUN, UNMAPPED)
     _count(run)
     return run
 
@@ -230,15 +320,29 @@ def load(
 def _count(run: Run) -> None:
     """Everything that follows from the rows, and is not in them."""
     for node in run.nodes.values():
-        if run.row.cancelled:
+        if run.row.cancelled and not node.spec.teardown:
             node.counts[TaskState.SKIPPED] += node.unstarted
-        node.done = node.is_whole()
-        run.open_nodes -= node.done
+    recount(run)
     for node in run.nodes.values():
-        ups = [run.nodes[up] for up in node.spec.upstream]
-        node.unmet = sum(not up.succeeded for up in ups)
         for instance in node.instances.values():
             if instance.state is TaskState.SCHEDULED:
                 run.add_ready(node, instance.map_index)
-        if not run.row.cancelled:
+        if not run.row.cancelled or node.spec.teardown:
             run.add_rest(node)
+
+
+def recount(run: Run) -> None:
+    """The counters of tasks, from how their instances have ended."""
+    run.left_out.clear()
+    for node in run.nodes.values():
+        node.done = node.is_whole()
+        states = {i.state for i in node.instances.values()}
+        node.held = node.expanded and TaskState.NONE in states
+        for index, task_ids in node.row.left_out.items():
+            for task_id in task_ids:
+                here = (task_id, index)
+                run.left_out.setdefault(here, set()).add(node.spec.task_id)
+    run.open_nodes = sum(not node.done for node in run.nodes.values())
+    for node in run.nodes.values():
+        node.open_above = sum(not up.done for up in node.whole)
+        node.above = sum((up.counts for up in node.whole), Counter())

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from mlflowkit.core.decisions import CloseRun, Decision, WakeAt
+from mlflowkit.core.decisions import Call, CloseRun, Decision, WakeAt
 from mlflowkit.core.machine.run import BAD, InstanceRow, Node, Outcome, Run
-from mlflowkit.core.spec import AttemptId
+from mlflowkit.core.spec import UNMAPPED, AttemptId, TaskId
 from mlflowkit.core.states import (
     ENDED,
     HOLDS_PLACE,
@@ -51,11 +51,21 @@ class Step:
         if after is None:
             raise IllegalEvent(f"task instance {instance.task_id!r}", before, cause)
         instance.state, instance.reason = after, reason
-        self.run.out += (after in HOLDS_PLACE) - (before in HOLDS_PLACE)
+        held = (after in HOLDS_PLACE) - (before in HOLDS_PLACE)
+        if held:
+            self.run.hold(instance, held)
         if after in ENDED and after is not TaskState.REMOVED:
             instance.ended_at = self.now
-            self.run.nodes[instance.task_id].counts[after] += 1
+            self.count(self.run.nodes[instance.task_id], after)
         self.changed(instance)
+
+    def count(self, node: Node, state: TaskState, instances: int = 1) -> None:
+        """Instances of a task have ended: it and those that wait for it count them."""
+        node.counts[state] += instances
+        for task_id in self.run.spec.downstream(node.spec.task_id):
+            down = self.run.nodes[task_id]
+            if not down.beside(node):
+                down.above[state] += instances
 
     def schedule(self, instance: InstanceRow, cause: Cause, reason: str = "") -> None:
         """Ready to be handed over as soon as there is a place."""
@@ -65,8 +75,13 @@ class Step:
 
     def wake_at(self, instance: InstanceRow, when: datetime) -> None:
         instance.alarm = when
-        self.run.add_alarm(when, instance)
+        self.run.add_alarm(when, instance.task_id, instance.map_index)
         self.decide(WakeAt(when))
+
+    def call(self, instance: InstanceRow, kind: str, why: str = "") -> None:
+        """Code of a person is to hear of it, where there is any."""
+        if kind in self.run.nodes[instance.task_id].spec.callbacks:
+            self.decide(Call(self.run.attempt_of(instance), kind, why))
 
     def move_run(self, cause: str) -> None:
         row = self.run.row
@@ -86,5 +101,9 @@ class Step:
         stopped = run.row.cancelled and bool(ends - {TaskState.SUCCESS})
         self.move_run("failed" if bad or stopped else "succeeded")
         run.row.ended_at = self.now
-        run.row.reason = "cancelled" if stopped else ""
+        run.row.reason = (run.row.reason or "cancelled") if stopped else ""
         self.decide(CloseRun(run.row.state))
+        kind = "failure" if bad or stopped else "success"
+        if kind in run.spec.callbacks:
+            whole = AttemptId(run.run_id, TaskId(""), UNMAPPED, 0)
+            self.decide(Call(whole, kind, run.row.reason))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import heapq
 
 from mlflowkit.core.decisions import Kill
-from mlflowkit.core.machine.run import InstanceRow
+from mlflowkit.core.machine.people import stop
+from mlflowkit.core.machine.run import WHOLE_RUN, InstanceRow
 from mlflowkit.core.machine.step import Step
 from mlflowkit.core.states import Cause, TaskState
 
@@ -15,6 +16,9 @@ def wake(step: Step) -> None:
     alarms = step.run.alarms
     while alarms and alarms[0][0] <= step.now:
         _, task_id, index = heapq.heappop(alarms)
+        if task_id == WHOLE_RUN:
+            _out_of_time(step)
+            continue
         instance = step.run.nodes[task_id].instances.get(index)
         if (
             instance is not None
@@ -24,9 +28,18 @@ def wake(step: Step) -> None:
             _due(step, instance)
 
 
+def _out_of_time(step: Step) -> None:
+    deadline, row = step.run.deadline, step.run.row
+    if deadline is None or deadline > step.now or row.cancelled or step.run.ended:
+        return
+    stop(step, f"timed out after {step.run.spec.dagrun_timeout}")
+
+
 def _due(step: Step, instance: InstanceRow) -> None:
     if instance.state is TaskState.UP_FOR_RETRY:
         step.schedule(instance, Cause.RETRY_DUE)
+    elif instance.state is TaskState.UP_FOR_RESCHEDULE:
+        step.schedule(instance, Cause.RESCHEDULE_DUE)
     elif instance.state is TaskState.RUNNING and not instance.stopping:
         timeout = step.run.nodes[instance.task_id].spec.execution_timeout
         instance.alarm = None

@@ -1,0 +1,73 @@
+"""How many task instances a mapped task becomes."""
+
+from __future__ import annotations
+
+from math import prod
+
+from mlflowkit.core.machine.run import Node, Run
+from mlflowkit.core.machine.step import Step
+from mlflowkit.core.spec import Axis
+from mlflowkit.core.states import Cause, TaskState
+
+
+def expand(step: Step, node: Node) -> tuple[Cause, str] | None:
+    """Give a mapped task its instances, ready to start. Else: how it ends without any, and why."""
+    assert node.spec.expansion is not None
+    lengths = [axis_length(step.run, axis) for axis in node.spec.expansion.axes]
+    problem = _problem(step.run, node, lengths)
+    if problem:
+        return Cause.CANNOT_EXPAND, problem
+    length = prod(n for n in lengths if n is not None)
+    if length == 0:
+        return Cause.EXPANDED_TO_NOTHING, "nothing to expand over"
+    kept = [i for i in sorted(node.instances) if 0 <= i < length]
+    for index in node.instances.keys() - kept:
+        step.move(node.instances[index], Cause.EXPANDED_AWAY)
+    for index in kept:  # of an earlier expansion: their attempts are counted on
+        step.schedule(node.instances[index], Cause.UPSTREAM_MET)
+    node.row.length, node.row.next_index = length, len(kept)
+    step.node_changed(node)
+    step.run.add_rest(node)
+    return None
+
+
+def axis_length(run: Run, axis: Axis) -> int | None:
+    """How many items it has; None where a task that should say so gave nothing countable."""
+    if axis.length is not None:
+        return axis.length
+    if axis.source is not None:
+        source = run.nodes[axis.source.task_id]
+        if source.mapped:
+            return source.counts[TaskState.SUCCESS]
+        return source.row.lengths.get(axis.source.key)
+    parts = [axis_length(run, part) for part in axis.parts]
+    known = [n for n in parts if n is not None]
+    if len(known) < len(parts):
+        return None
+    if axis.how == "concat":
+        return sum(known)
+    return min(known) if axis.how == "zip" else max(known)
+
+
+def _problem(run: Run, node: Node, lengths: list[int | None]) -> str:
+    expansion = node.spec.expansion
+    assert expansion is not None
+    for axis, length in zip(expansion.axes, lengths, strict=True):
+        if length is None:
+            ref = next(r for r in axis.sources() if _gave_none(run, r.task_id, r.key))
+            return (
+                f"{axis.name!r} cannot be expanded: task {ref.task_id!r} gave no list, "
+                f"tuple or dict for its XCom {ref.key!r}"
+            )
+    length = prod(n for n in lengths if n is not None)
+    if length > expansion.limit:
+        return (
+            f"it would expand to {length:,} task instances; the limit is {expansion.limit:,} "
+            "(setting max_map_length)"
+        )
+    return ""
+
+
+def _gave_none(run: Run, task_id: str, key: str) -> bool:
+    source = run.nodes[task_id]  # type: ignore[index]  # a plain str is one
+    return not source.mapped and key not in source.row.lengths
