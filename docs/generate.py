@@ -1,4 +1,4 @@
-"""Writes docs/reference from the code: settings, states, errors, commands.
+"""Writes docs/reference from the code: settings, states, errors, commands, lint rules.
 
 `make docs`, or `python -m docs.generate`; `--check` only says which pages are out of date.
 """
@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from mlflowkit import errors
 from mlflowkit._settings_model import Settings
+from mlflowkit.authoring.lint_rules import rules_page
 from mlflowkit.core import diagram
 
 REFERENCE: Final = Path(__file__).parent / "reference"
@@ -107,6 +108,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "states.md": diagram.states_page,
     "errors.md": errors_page,
     "commands.md": commands_page,
+    "lint.md": rules_page,
 }
 
 

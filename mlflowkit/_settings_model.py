@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from datetime import timedelta
@@ -26,6 +27,21 @@ def _seconds(value: Any) -> Any:
     return value
 
 
+def _json_object(value: Any) -> Any:
+    """A table of a TOML file as JSON; a text must be a JSON object."""
+    if isinstance(value, dict):
+        return json.dumps(value)
+    if isinstance(value, str) and value.strip():
+        try:
+            fits = isinstance(json.loads(value), dict)
+        except ValueError:
+            fits = False
+        if not fits:
+            raise ValueError("it is no JSON object")
+    return value
+
+
+JsonText = Annotated[str, BeforeValidator(_json_object)]
 Duration = Annotated[timedelta, BeforeValidator(_seconds)]
 
 
@@ -55,11 +71,24 @@ class Settings(BaseSettings):
         ge=1,
         description="Most task instances that one mapped task may expand to.",
     )
+    dag_import_timeout: Duration = Field(
+        timedelta(seconds=30),
+        gt=timedelta(),
+        description="Most time that loading one pipeline file of a folder may take.",
+    )
     serve_image: str = Field(
         f"mlflowkit-serve:{__version__}",
         description="Container image of the model server.",
     )
     namespace: str = Field("default", description="Kubernetes namespace to deploy to.")
+    secrets_backend: str = Field(
+        "",
+        description="Where connections and variables are looked for between the environment "
+        "and the store: `file`, `aws`, or a class as `package.module.Class`.",
+    )
+    secrets_backend_kwargs: JsonText = Field(
+        "", description="Its arguments: a JSON object, or a table in pyproject.toml."
+    )
     failpoints: str = Field(
         "",
         description="Where to die on purpose, for tests of crash safety: `name[:nth]`.",

@@ -4,6 +4,7 @@
     ├── UserError           you can mend it; printed without a traceback, never retried
     │   ├── GraphError          a DAG that cannot be drawn
     │   ├── ParameterError      a parameter that does not fit
+    │   ├── TemplateError       a template in a task's arguments that cannot be rendered
     │   ├── NotebookError       a notebook that cannot be run
     │   ├── ValueError_         a value or a name that cannot travel between processes
     │   ├── XComError           a value that is not there
@@ -15,6 +16,7 @@
     ├── RunFailed           a DAG run ended without success
     ├── TaskFailed          a task's own code failed; retried as its policy says
     ├── TaskSkipped         a task that asks to be skipped; no failure
+    ├── TaskRescheduled     a task that gives its place back and goes on later; no failure
     └── InternalError       ours to mend: please report it
 
 A foreign error is translated where it comes in, with `raise … from exc`.
@@ -24,6 +26,7 @@ The full tree, with codes and messages, is docs/reference/errors.md (generated).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Any, ClassVar
 
@@ -48,6 +51,18 @@ class MlflowkitError(Exception):
 
     #: A stable name for programs; the sentence may change, this may not.
     code: ClassVar[str] = "error"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Errors travel from worker to person with their facts, whatever their arguments are."""
+        return _travelled, (type(self), self.args, vars(self))
+
+
+def _travelled(
+    kind: type[MlflowkitError], args: tuple[object, ...], facts: dict[str, object]
+) -> MlflowkitError:
+    made = kind.__new__(kind, *args)
+    vars(made).update(facts)
+    return made
 
 
 class UserError(MlflowkitError):
@@ -151,6 +166,59 @@ class BadOption(GraphError):
         super().__init__(f"option {name!r} of {where} {why}.")
 
 
+class OptionNotHere(BadOption):
+    """An option that Airflow has, and that would promise something we do not do."""
+
+    code = "option_not_here"
+
+    def __init__(self, where: str, name: str, value: object, why: str) -> None:
+        self.value = value
+        super().__init__(where, name, f"cannot be {value!r} here: {why}")
+
+
+class DuplicateGroupId(GraphError):
+    """A task group has the id of another group or of a task."""
+
+    code = "duplicate_group_id"
+
+    def __init__(self, dag_id: str, group_id: str) -> None:
+        self.dag_id, self.group_id = dag_id, group_id
+        super().__init__(
+            f"DAG {dag_id!r} already has a task or a group {group_id!r}: give the task group "
+            "another group_id, or add_suffix_on_collision=True."
+        )
+
+
+class NoSuchMember(GraphError):
+    """A task group was asked for something that does not stand in it."""
+
+    code = "no_such_member"
+
+    def __init__(self, group_id: str, label: str, known: Iterable[str]) -> None:
+        known = list(known)
+        self.group_id, self.label = group_id, label
+        super().__init__(
+            f"task group {group_id!r} has no task or group {label!r} "
+            f"(it has: {listing(known)}).{suggest(label, known)}"
+        )
+
+
+class BranchNotBelow(GraphError):
+    """A branch chose something that does not stand directly below it."""
+
+    code = "branch_not_below"
+
+    def __init__(self, task_id: str, chosen: object, known: Iterable[str]) -> None:
+        known = list(known)
+        self.task_id, self.chosen = task_id, chosen
+        hint = suggest(chosen, known) if isinstance(chosen, str) else ""
+        super().__init__(
+            f"branch {task_id!r} returned {chosen!r}, which is not directly below it "
+            f"(there are: {listing(known)}).{hint} Return a full id (`group.task` in a task "
+            "group), a list of them, or None for none."
+        )
+
+
 class NoDagOpen(GraphError):
     """A task was called where no DAG is being written."""
 
@@ -228,6 +296,36 @@ class BadSchedule(GraphError):
         )
 
 
+class BadTimetable(GraphError):
+    """A timetable, or a part of one, that says no times."""
+
+    code = "bad_timetable"
+
+    def __init__(self, what: object, why: str) -> None:
+        self.what, self.why = what, why
+        super().__init__(f"{what!r} {why}.")
+
+
+class BadZone(BadTimetable):
+    """A time zone that nobody knows, or one without a name."""
+
+    code = "bad_zone"
+
+    def __init__(self, zone: object, why: str) -> None:
+        self.zone = zone
+        super().__init__(zone, why)
+
+
+class BadAsset(GraphError):
+    """An asset whose name or URI cannot be one."""
+
+    code = "bad_asset"
+
+    def __init__(self, asset: object, why: str) -> None:
+        self.asset, self.why = asset, why
+        super().__init__(f"the asset {asset!r} {why}.")
+
+
 class PipelineMissing(GraphError):
     """There is no pipeline file of that name."""
 
@@ -248,6 +346,89 @@ class PipelineBroken(GraphError):
         at = f", line {line}" if line else ""
         shown = f"\n{trace}" if trace else ""
         super().__init__(f"{path}{at}: {problem}{shown}")
+
+
+class PipelineTooSlow(GraphError):
+    """A pipeline file took longer to load than it may."""
+
+    code = "pipeline_too_slow"
+
+    def __init__(
+        self, path: str, line: int | None, seconds: float, trace: str = ""
+    ) -> None:
+        self.path, self.line, self.seconds, self.trace = path, line, seconds, trace
+        self.problem = (
+            f"was not loaded within {seconds:g} s. Move work at its top level into "
+            "a task, or raise the setting dag_import_timeout"
+        )
+        at = f", line {line}" if line else ""
+        shown = f"\n{trace}" if trace else ""
+        super().__init__(f"{path}{at}: {self.problem}.{shown}")
+
+
+class PipelineCrashed(GraphError):
+    """The process that loaded a pipeline file came to an end in it."""
+
+    code = "pipeline_crashed"
+
+    def __init__(self, path: str, line: int | None, how: str, trace: str = "") -> None:
+        self.path, self.line, self.how, self.trace = path, line, how, trace
+        self.problem = f"ended the process that loaded it ({how})"
+        at = f", line {line}" if line else ""
+        shown = f"\n{trace}" if trace else ""
+        super().__init__(f"{path}{at}: {self.problem}.{shown}")
+
+
+class DagCellMagic(GraphError):
+    """A cell of a notebook that defines DAGs has a line that is no Python."""
+
+    code = "dag_cell_magic"
+
+    def __init__(self, path: str, cell: int, line: int, text: str) -> None:
+        self.path, self.cell, self.line, self.text = f"{path}, cell {cell}", cell, line, text
+        self.problem = (
+            f"{text!r} is for people at a notebook, not for loading. Tag the cell `skip`, "
+            "or tag the cells that define the DAG `dag`"
+        )
+        super().__init__(f"{path}, cell {cell}, line {line}: {self.problem}.")
+
+
+class DagIdTwice(GraphError):
+    """Two pipeline files of a folder define a DAG of the same id."""
+
+    code = "dag_id_twice"
+
+    def __init__(self, dag_id: str, path: str, first: str) -> None:
+        self.dag_id, self.path, self.first = dag_id, path, first
+        self.problem = (
+            f"DAG {dag_id!r} is also defined in {first}, which counts. Give one of them "
+            "another id, or name one file in .mlflowkitignore"
+        )
+        super().__init__(f"{path}: {self.problem}.")
+
+
+class BadIgnoreFile(GraphError):
+    """An ignore file has a line that is no pattern."""
+
+    code = "bad_ignore_file"
+
+    def __init__(self, path: str, why: str) -> None:
+        self.path, self.why = path, why
+        super().__init__(f"{path}: {why}. Patterns are those of .gitignore.")
+
+
+class UnknownRule(GraphError):
+    """A lint rule was named that there is not."""
+
+    code = "unknown_rule"
+
+    def __init__(self, rule: str, known: Iterable[str]) -> None:
+        known = list(known)
+        self.rule = rule
+        super().__init__(
+            f"there is no lint rule {rule!r}.{suggest(rule, known)} "
+            f"(There are: {listing(known, limit=40)}.)"
+        )
 
 
 class NoDagInFile(GraphError):
@@ -364,6 +545,34 @@ class UnknownParameter(ParameterError):
         )
 
 
+class RuleBroken(ParameterError):
+    """A parameter's value has the right type and breaks a rule of its schema."""
+
+    code = "rule_broken"
+
+    def __init__(self, where: str, name: str, value: object, rule: str, why: str) -> None:
+        self.where, self.name, self.rule = where, name, rule
+        shown = repr(value)
+        shown = shown if len(shown) <= 60 else shown[:57] + "..."
+        super().__init__(
+            f"parameter {name!r} of {where} was given {shown}, which breaks its rule "
+            f"{rule}: {why}."
+        )
+
+
+class ScheduledWithoutDefault(ParameterError):
+    """A DAG with a schedule has a parameter that somebody must give."""
+
+    code = "scheduled_without_default"
+
+    def __init__(self, dag_id: str, name: str) -> None:
+        self.dag_id, self.name = dag_id, name
+        super().__init__(
+            f"DAG {dag_id!r} has a schedule, and nobody gives its parameter {name!r} when it "
+            "is due: give the parameter a default, or take the schedule out."
+        )
+
+
 class MissingParameter(ParameterError):
     """A parameter without a default that was not given."""
 
@@ -386,6 +595,103 @@ class WrongType(ParameterError):
         super().__init__(
             f"parameter {name!r} of {where} should be {expected}, but it was given "
             f"{shown} ({type(value).__name__})."
+        )
+
+
+# ── TemplateError ───────────────────────────────────────────────────────────
+
+
+class TemplateError(UserError):
+    """A template in a task's arguments that cannot be rendered."""
+
+    code = "template"
+
+
+class UndefinedInTemplate(TemplateError):
+    """A template uses a name that nothing defines."""
+
+    code = "undefined_in_template"
+
+    def __init__(
+        self,
+        task: str,
+        field: str,
+        name: str,
+        known: Iterable[str],
+        *,
+        inside: object = None,
+        why: str = "",
+    ) -> None:
+        self.task, self.field, self.name, self.why = task, field, name, why
+        what = f" in a {type(inside).__name__}" if inside is not None else ""
+        end = f": {why}." if why else f".{suggest(name, known)}"
+        super().__init__(
+            f"the template in {field} of task {task!r} uses {name!r}, "
+            f"which is not defined{what}{end}"
+        )
+
+
+class BadTemplate(TemplateError):
+    """A text that Jinja cannot read as a template."""
+
+    code = "bad_template"
+
+    def __init__(
+        self, task: str, field: str, why: str, line: int, file: str = "", hint: str = ""
+    ) -> None:
+        self.task, self.field, self.line, self.file = task, field, line, file
+        at = f"{file}, line {line}" if file else f"line {line}"
+        super().__init__(
+            f"the template in {field} of task {task!r} cannot be read ({at}): {why}.{hint} "
+            'Text that only looks like a template goes through as literal("...").'
+        )
+
+
+class TemplateFileMissing(TemplateError):
+    """A template file that is in none of the places where it is looked up."""
+
+    code = "template_file_missing"
+
+    def __init__(
+        self,
+        task: str,
+        field: str,
+        name: str,
+        looked: Iterable[object],
+        known: Iterable[str] = (),
+    ) -> None:
+        self.task, self.field, self.name = task, field, name
+        self.looked = tuple(str(place) for place in looked)
+        super().__init__(
+            f"{field} of task {task!r} names the template file {name!r}, which is not in "
+            f"{listing(self.looked)}.{suggest(name, known)} If it is no file, put a space "
+            "behind it, or use literal(...)."
+        )
+
+
+class NoAirflowConf(TemplateError):
+    """Code asks for a setting of Airflow's own configuration."""
+
+    code = "no_airflow_conf"
+
+    def __init__(self, section: str, key: str) -> None:
+        self.section, self.key = section, key
+        super().__init__(
+            f"there is no Airflow here, and so no setting [{section}] {key} in conf: give "
+            "conf.get a fallback, or use a variable."
+        )
+
+
+class ForbiddenInTemplate(TemplateError):
+    """A template reaches for something that templates may not touch."""
+
+    code = "forbidden_in_template"
+
+    def __init__(self, task: str, field: str, why: str) -> None:
+        self.task, self.field, self.why = task, field, why
+        super().__init__(
+            f"the template in {field} of task {task!r} may not do this: {why} "
+            "Do it in the task's own code, or in a function of user_defined_macros."
         )
 
 
@@ -743,6 +1049,31 @@ class NotSeveralOutputs(ValueError_):
         )
 
 
+class ScriptCannotStart(ValueError_):
+    """The script that should turn one file into another cannot be started."""
+
+    code = "script_cannot_start"
+
+    def __init__(self, task_id: str, script: str, why: str) -> None:
+        self.task_id, self.script, self.why = task_id, script, why
+        super().__init__(
+            f"the script {script!r} of task {task_id!r} cannot be started: {why}."
+        )
+
+
+class NoFileToUpload(ValueError_):
+    """A file that should be uploaded is not there."""
+
+    code = "no_file_to_upload"
+
+    def __init__(self, path: str, target: str) -> None:
+        self.path, self.target = path, target
+        super().__init__(
+            f"there is no file {path!r} to upload to {target}. Give a file's path, absolute or "
+            "from the folder the task runs in, and see that the task before writes it."
+        )
+
+
 class BashCannotStart(ValueError_):
     """A BashOperator cannot start its command."""
 
@@ -863,7 +1194,8 @@ class ConnectionMissing(ConnectionError_):
         self.conn_id, self.variable = conn_id, variable
         super().__init__(
             f"there is no connection {conn_id!r} (defined: {listing(known)})."
-            f"{suggest(conn_id, known)} Set the environment variable {variable} to a URI "
+            f"{suggest(conn_id, known)} Add it with `mlflowkit connections add {conn_id}`, or "
+            f"set the environment variable {variable} to a URI "
             f"(type://login:password@host:port/schema?name=value, each part percent-encoded) "
             f'or to JSON ({{"conn_type": ..., "login": ..., "password": ..., "extra": {{...}}}}).'
         )
@@ -877,6 +1209,139 @@ class InvalidConnection(ConnectionError_):
     def __init__(self, where: str, why: str) -> None:
         self.where, self.why = where, why
         super().__init__(f"{where} cannot be read: {why}")
+
+
+class ConnectionExists(ConnectionError_):
+    """A connection of this id is in the store already."""
+
+    code = "connection_exists"
+
+    def __init__(self, conn_id: str) -> None:
+        self.conn_id = conn_id
+        super().__init__(
+            f"there is a connection {conn_id!r} already. Give --overwrite to replace it, or "
+            f"remove it first: mlflowkit connections delete {conn_id}"
+        )
+
+
+class VariableMissing(ConnectionError_, KeyError):
+    """No place that holds variables knows this one. A `KeyError` too, as in Airflow 2."""
+
+    code = "variable_missing"
+
+    def __init__(self, key: str, variable: str, known: Iterable[str] = ()) -> None:
+        known = list(known)
+        self.key, self.variable = key, variable
+        super().__init__(
+            f"there is no variable {key!r} (known here: {listing(known)}).{suggest(key, known)} "
+            f"Set it with `mlflowkit variables set {key} VALUE` or the environment variable "
+            f"{variable}, or give Variable.get a default."
+        )
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class InvalidVariable(ConnectionError_):
+    """A variable whose value or key does not fit. Never shows the value."""
+
+    code = "invalid_variable"
+
+    def __init__(self, key: str, why: str) -> None:
+        self.key, self.why = key, why
+        super().__init__(f"the variable {key!r} {why}")
+
+
+class WrongFernetKey(ConnectionError_):
+    """The store's secrets were encrypted with another key than those at hand."""
+
+    code = "wrong_fernet_key"
+
+    def __init__(self, what: str, tried: str) -> None:
+        self.what, self.tried = what, tried
+        super().__init__(
+            f"{what} was encrypted with another key than {tried}. Put the key it was encrypted "
+            "with back in place (append it to MLFLOWKIT_FERNET_KEY behind a comma, or restore "
+            "fernet.key in the home), or define it anew: mlflowkit connections add --overwrite, "
+            "mlflowkit variables set. A background engine keeps the MLFLOWKIT_FERNET_KEY it was "
+            "started with: after a change, `mlflowkit engine stop`."
+        )
+
+
+class BadFernetKey(ConnectionError_):
+    """A text that should be a Fernet key, and is none. Never shows it."""
+
+    code = "bad_fernet_key"
+
+    def __init__(self, where: str, why: str) -> None:
+        self.where, self.why = where, why
+        super().__init__(
+            f"{where} holds no usable Fernet key: {why}. A key is 32 bytes in URL-safe base64; "
+            'make one with: python -c "from cryptography.fernet import Fernet; '
+            'print(Fernet.generate_key().decode())"'
+        )
+
+
+class UnknownSecretsBackend(ConnectionError_):
+    """The setting `secrets_backend` names no class that can be loaded."""
+
+    code = "unknown_secrets_backend"
+
+    def __init__(self, name: str, why: str, known: Iterable[str] = ()) -> None:
+        self.name, self.why = name, why
+        super().__init__(
+            f"the secrets back end {name!r} cannot be used: {why}. Set secrets_backend to one of "
+            f"{listing(known)}, or to a class as package.module.Class; secrets_backend_kwargs "
+            "to a JSON object of its arguments."
+        )
+
+
+class SecretsBackendFailed(ConnectionError_):
+    """The secrets back end was asked, and could not say whether it knows."""
+
+    code = "secrets_backend_failed"
+
+    def __init__(self, backend: str, what: str, why: str) -> None:
+        self.backend, self.what, self.why = backend, what, why
+        super().__init__(
+            f"the secrets back end {backend} could not be asked for {what}: {why}. Mend what "
+            "keeps it from answering, or unset secrets_backend. The store is not asked instead: "
+            "it could hold another secret of the same name."
+        )
+
+
+class BadSecretsFile(ConnectionError_):
+    """A file of connections, variables or pools that cannot be read. Never shows its secrets."""
+
+    code = "bad_secrets_file"
+
+    def __init__(self, path: object, why: str) -> None:
+        self.path, self.why = path, why
+        super().__init__(f"the file {path} cannot be read: {why}")
+
+
+class PoolMissing(ConnectionError_):
+    """There is no pool of this name."""
+
+    code = "pool_missing"
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        known = list(known)
+        self.name = name
+        super().__init__(
+            f"there is no pool {name!r} (there are: {listing(known)}).{suggest(name, known)} "
+            f"Make it with: mlflowkit pools set {name} SLOTS"
+        )
+
+
+class BadPool(ConnectionError_):
+    """A pool that cannot be made or deleted in this way."""
+
+    code = "bad_pool"
+
+    def __init__(self, name: str, why: str) -> None:
+        self.name, self.why = name, why
+        super().__init__(f"the pool {name!r} {why}")
 
 
 class InvalidS3Url(ConnectionError_):
@@ -967,6 +1432,107 @@ class S3ServerFailed(ConnectionError_):
         super().__init__(
             f"the local S3 server did not start: {why}. Its log is {log}:\n{tail}"
         )
+
+
+class KeyMissing(ConnectionError_):
+    """The bucket has no object of that key."""
+
+    code = "key_missing"
+
+    def __init__(self, bucket: str, key: str, endpoint: str, conn_id: str) -> None:
+        self.bucket, self.key = bucket, key
+        self.endpoint, self.conn_id = endpoint, conn_id
+        super().__init__(
+            f"there is no object s3://{bucket}/{key} at {endpoint} (connection {conn_id!r}). "
+            "Check the key, and that the task that writes it has run."
+        )
+
+
+class KeyExists(ConnectionError_):
+    """An object would be written over another one, and nobody said that it may be."""
+
+    code = "key_exists"
+
+    def __init__(self, bucket: str, key: str) -> None:
+        self.bucket, self.key = bucket, key
+        super().__init__(
+            f"s3://{bucket}/{key} is there already. Give replace=True to write over it, or "
+            "another key."
+        )
+
+
+class BadS3Place(ConnectionError_):
+    """A bucket and a key that do not say together which object is meant."""
+
+    code = "bad_s3_place"
+
+    def __init__(self, key: str, why: str) -> None:
+        self.key, self.why = key, why
+        super().__init__(f"{key!r} names no object: {why}.")
+
+
+class S3SelectGone(ConnectionError_):
+    """S3 Select was asked for, which AWS no longer offers."""
+
+    code = "s3_select_gone"
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__(
+            f"S3 Select was asked for on {key!r}: AWS closed it to new users in 2024, and other "
+            "servers hardly have it. Read the object with read_key or download_file and "
+            "filter it in the task (DuckDB, polars and pandas read parts of Parquet files)."
+        )
+
+
+class DatabaseRefused(ConnectionError_):
+    """The database does not let this login in."""
+
+    code = "database_refused"
+
+    def __init__(self, conn_id: str, where: str, why: str) -> None:
+        self.conn_id, self.where, self.why = conn_id, where, why
+        super().__init__(
+            f"{where} refused the login of connection {conn_id!r}: {why} "
+            "Check the connection's login, password and schema (the database's name)."
+        )
+
+
+class NoSqlDialect(ConnectionError_):
+    """Nothing installed here speaks to this kind of database."""
+
+    code = "no_sql_dialect"
+
+    def __init__(self, conn_id: str, name: str, why: str) -> None:
+        self.conn_id, self.name, self.why = conn_id, name, why
+        super().__init__(
+            f"connection {conn_id!r} has the type {name!r}, which SQLAlchemy cannot open here: "
+            f"{why}. Install the package that brings this dialect, or write the type as "
+            "SQLAlchemy does (dialect+driver, such as mssql+pyodbc)."
+        )
+
+
+class NotADatabase(ConnectionError_):
+    """A hook was given a connection to another kind of system."""
+
+    code = "not_a_database"
+
+    def __init__(self, hook: str, conn_id: str, conn_type: str, wanted: str) -> None:
+        self.hook, self.conn_id, self.conn_type = hook, conn_id, conn_type
+        super().__init__(
+            f"{hook} takes connections of the type {wanted}, and {conn_id!r} is of the type "
+            f"{conn_type!r}. Name another connection, or use SqlHook, which takes any."
+        )
+
+
+class BadSql(ConnectionError_):
+    """SQL that no database could take: nothing at all, or words of a client program."""
+
+    code = "bad_sql"
+
+    def __init__(self, where: str, why: str) -> None:
+        self.where, self.why = where, why
+        super().__init__(f"the SQL for {where} cannot be run: {why}.")
 
 
 # ── DataError ───────────────────────────────────────────────────────────────
@@ -1454,6 +2020,30 @@ class RolloutFailed(DeployError):
         )
 
 
+class PodNameTaken(DeployError):
+    """A pod or job of the name that a task asks for is there, and is not this task's."""
+
+    code = "pod_name_taken"
+
+    def __init__(self, kind: str, name: str, where: str) -> None:
+        self.kind, self.name, self.where = kind, name, where
+        super().__init__(
+            f"there is a {kind} {name!r} in {where} that does not belong to this task "
+            f"instance. Delete it (`kubectl delete {kind} {name}`), or let each have a name "
+            "of its own with random_name_suffix=True."
+        )
+
+
+class PodTemplateBroken(DeployError):
+    """The file or dict that a pod or job starts from cannot be used."""
+
+    code = "pod_template_broken"
+
+    def __init__(self, task_id: str, what: str, why: str) -> None:
+        self.task_id, self.what, self.why = task_id, what, why
+        super().__init__(f"task {task_id!r} cannot use its {what}: {why}")
+
+
 class ServiceNotStarted(DeployError):
     """A long-lived process could not be started."""
 
@@ -1688,10 +2278,348 @@ class CommandFailed(TaskFailed):
         super().__init__(f"the command of task {task_id!r} ended with {how}.{shown}")
 
 
+class TransformFailed(TaskFailed):
+    """What should turn one file into another failed, or wrote nothing."""
+
+    code = "transform_failed"
+
+    def __init__(self, task_id: str, script: str, status: int, last_lines: str) -> None:
+        self.task_id, self.script = task_id, script
+        self.status, self.last_lines = status, last_lines
+        how = f"exit status {status}" if status >= 0 else f"signal {-status}"
+        shown = f" Its last output:\n{last_lines}" if last_lines else " It said nothing."
+        super().__init__(
+            f"{script!r} of task {task_id!r} ended with {how}; nothing was uploaded.{shown}"
+        )
+
+
+class NothingTransformed(TaskFailed):
+    """A script or function that should write a file wrote none."""
+
+    code = "nothing_transformed"
+
+    def __init__(self, task_id: str, name: str) -> None:
+        self.task_id, self.name = task_id, name
+        super().__init__(
+            f"{name!r} of task {task_id!r} wrote no file; nothing was uploaded. It is given two "
+            "paths: the downloaded file, and the one to write."
+        )
+
+
+class SqlFailed(TaskFailed):
+    """The database refused a statement. Everything not yet committed was rolled back."""
+
+    code = "sql_failed"
+
+    def __init__(
+        self, conn_id: str, statement: str, why: str, sqlstate: str, hint: str = ""
+    ) -> None:
+        self.conn_id, self.statement = conn_id, statement
+        self.why, self.sqlstate, self.hint = why, sqlstate, hint
+        at = f" [{sqlstate}]" if sqlstate else ""
+        ran = f"\nThe statement was: {statement}" if statement else ""
+        more = f"\n{hint}" if hint else ""
+        super().__init__(f"connection {conn_id!r}: {why}{at}{ran}{more}")
+
+
+class DatabaseUnreachable(TaskFailed):
+    """No database answers there. A retry may find it."""
+
+    code = "database_unreachable"
+
+    def __init__(self, conn_id: str, where: str, why: str) -> None:
+        self.conn_id, self.where, self.why = conn_id, where, why
+        super().__init__(
+            f"{where} (connection {conn_id!r}) cannot be opened: {why} Check the "
+            "connection's host, port and schema, and that the server is up."
+        )
+
+
+class CheckFailed(TaskFailed):
+    """What a SQL check found is not what it should be."""
+
+    code = "check_failed"
+
+    def __init__(self, task_id: str, why: str) -> None:
+        self.task_id, self.why = task_id, why
+        super().__init__(f"the check of task {task_id!r} failed: {why}")
+
+
+class PodFailed(TaskFailed):
+    """A pod of a task ended without success. The message has its reason and last log lines."""
+
+    code = "pod_failed"
+
+    def __init__(
+        self,
+        pod: str,
+        where: str,
+        why: str,
+        *,
+        reason: str = "",
+        exit_code: int | None = None,
+        memory_limit: str | None = None,
+        tail: str = "",
+        events: tuple[str, ...] = (),
+    ) -> None:
+        self.pod, self.where, self.why, self.reason = pod, where, why, reason
+        self.exit_code, self.memory_limit = exit_code, memory_limit
+        self.tail, self.events = tail, events
+        super().__init__(f"pod {pod!r} in {where} failed: {why}{_pod_story(tail, events)}")
+
+
+class PodNotStarted(TaskFailed):
+    """A pod of a task did not come so far as to run: no place, no image, no such Secret."""
+
+    code = "pod_not_started"
+
+    def __init__(
+        self, pod: str, where: str, reason: str, why: str, events: tuple[str, ...] = ()
+    ) -> None:
+        self.pod, self.where, self.reason = pod, where, reason
+        self.why, self.events = why, events
+        super().__init__(
+            f"pod {pod!r} in {where} did not start: {reason}: {why}{_pod_story('', events)}"
+        )
+
+
+class PodGone(TaskFailed):
+    """Somebody or something deleted the pod of a task while it ran."""
+
+    code = "pod_gone"
+
+    def __init__(
+        self, pod: str, where: str, tail: str = "", events: tuple[str, ...] = ()
+    ) -> None:
+        self.pod, self.where, self.tail, self.events = pod, where, tail, events
+        super().__init__(
+            f"pod {pod!r} in {where} was deleted before it had ended, by somebody else or "
+            f"because its node went away.{_pod_story(tail, events)}"
+        )
+
+
+class PodXComUnreadable(TaskFailed):
+    """The result that a pod wrote is no JSON, is too large, or did not arrive whole."""
+
+    code = "pod_xcom_unreadable"
+
+    def __init__(self, pod: str, path: str, why: str) -> None:
+        self.pod, self.path, self.why = pod, path, why
+        super().__init__(f"the result of pod {pod!r} ({path}) cannot be taken: {why}")
+
+
+class JobFailed(TaskFailed):
+    """A Kubernetes job ended without success. The message tells of its last pod."""
+
+    code = "job_failed"
+
+    def __init__(self, job: str, where: str, reason: str, why: str, pod: str = "") -> None:
+        self.job, self.where, self.reason, self.why = job, where, reason, why
+        self.pod = pod
+        told = f"\n{pod}" if pod else ""
+        super().__init__(f"job {job!r} in {where} failed: {reason}: {why}{told}")
+
+
+class ClusterOutage(TaskFailed):
+    """A Kubernetes API server was away for longer than a task waits. A retry may succeed."""
+
+    code = "cluster_outage"
+
+    def __init__(self, why: str, seconds: float) -> None:
+        self.why, self.seconds = why, seconds
+        super().__init__(
+            f"gave up after {seconds:.0f} s: {why} What was started is left as it is: the "
+            "next attempt of this task goes on with it."
+        )
+
+
+def _pod_story(tail: str, events: tuple[str, ...]) -> str:
+    told = f"\nIts log ends with:\n{tail}" if tail else ""
+    return told + ("\nIts events:\n" + "\n".join(events) if events else "")
+
+
 class TaskSkipped(MlflowkitError):
     """Raise it in a task to end the task instance as skipped. Not a failure."""
 
     code = "task_skipped"
+
+
+class TaskFailedForGood(TaskFailed):
+    """Raise it in a task that another try cannot mend: it fails, whatever retries are left."""
+
+    code = "task_failed_for_good"
+    retryable = False
+
+
+class TaskRescheduled(MlflowkitError):
+    """Raise it in a task to give its place back and be started again later; no try is spent."""
+
+    code = "task_rescheduled"
+
+    def __init__(self, when: datetime) -> None:
+        if when.tzinfo is None:
+            raise BadOption(
+                "TaskRescheduled", "when", "must be a datetime with a time zone"
+            )
+        self.when = when.astimezone(UTC)
+        super().__init__(f"it goes on at {self.when.isoformat(timespec='seconds')}")
+
+
+class SensorTimeout(TaskFailed):
+    """What a sensor waits for did not come in its time. Not retried, as in Airflow."""
+
+    code = "sensor_timeout"
+    retryable = False
+
+    def __init__(self, task_id: str, waited: float, timeout: float) -> None:
+        self.task_id, self.waited, self.timeout = task_id, waited, timeout
+        super().__init__(
+            f"sensor {task_id!r} has waited {waited:,.1f} s, longer than its timeout of "
+            f"{timeout:,.0f} s. See that what it waits for is on its way, or give it a longer "
+            "timeout=; with soft_fail=True it is skipped instead."
+        )
+
+
+class SensorFailed(TaskFailed):
+    """A sensor saw that what it waits for will not come."""
+
+    code = "sensor_failed"
+
+
+class ExternalTaskFailed(SensorFailed):
+    """The other DAG, task or task group that a sensor waits for reached a failed state."""
+
+    code = "external_task_failed"
+
+    def __init__(
+        self, task_id: str, what: str, run_id: str, found: Mapping[str, str]
+    ) -> None:
+        self.task_id, self.what, self.run_id = task_id, what, run_id
+        self.found = dict(found)
+        told = ", ".join(f"{name} is {state}" for name, state in sorted(found.items()))
+        super().__init__(
+            f"sensor {task_id!r} waits for {what}, and in run {run_id}: {told}. "
+            f"Clear or retry that run (`mlflowkit runs retry {run_id}`), then this task."
+        )
+
+
+class ExternalTaskMissing(UserError):
+    """The DAG, task or task group that a sensor waits for does not exist."""
+
+    code = "external_task_missing"
+
+    def __init__(self, task_id: str, what: str, known: Iterable[str]) -> None:
+        known = tuple(known)
+        self.task_id, self.what, self.known = task_id, what, known
+        there = f" (there is: {listing(known)})" if known else ""
+        super().__init__(
+            f"sensor {task_id!r} waits for {what}, which does not exist{there}. Mend the name, "
+            "or leave check_existence=False to wait until it does."
+        )
+
+
+class NoRunDate(UserError):
+    """A task needs the date of its DAG run, and the run has none."""
+
+    code = "no_run_date"
+
+    def __init__(self, task_id: str, what: str) -> None:
+        self.task_id, self.what = task_id, what
+        super().__init__(
+            f"task {task_id!r} needs {what} of its DAG run, which has none. Start the run with "
+            "a logical date, or let a schedule start it."
+        )
+
+
+class DagToTriggerMissing(UserError):
+    """A task is to start a run of a DAG that nobody knows."""
+
+    code = "dag_to_trigger_missing"
+
+    def __init__(self, task_id: str, dag_id: str) -> None:
+        self.task_id, self.dag_id = task_id, dag_id
+        super().__init__(
+            f"task {task_id!r} triggers DAG {dag_id!r}, which this home does not know. Hand it "
+            "one with `.publish()`, or have `mlflowkit scheduler FOLDER` load its file."
+        )
+
+
+class PublishedElsewhere(UserError):
+    """The id of a DAG belongs to one of another file."""
+
+    code = "published_elsewhere"
+
+    def __init__(self, dag_id: str, origin: str) -> None:
+        self.dag_id, self.origin = dag_id, origin
+        super().__init__(
+            f"DAG {dag_id!r} is published from {origin or 'another place'}. Give this one "
+            "another dag_id, or replace that one: publish(replace=True)."
+        )
+
+
+class DagNotPublished(UserError):
+    """The scheduler does not know this DAG."""
+
+    code = "dag_not_published"
+
+    def __init__(self, dag_id: str, known: Iterable[str]) -> None:
+        known = list(known)
+        self.dag_id = dag_id
+        super().__init__(
+            f"the scheduler knows no DAG {dag_id!r}.{suggest(dag_id, known)} It knows: "
+            f"{listing(known)}. `.publish()` hands it one, and `mlflowkit scheduler FOLDER` "
+            "all of a folder."
+        )
+
+
+class RunExists(UserError):
+    """There is a run of this id already."""
+
+    code = "run_exists"
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        super().__init__(f"there is a run {run_id} already: give the new one another id.")
+
+
+class DagIsPaused(UserError):
+    """A task is to start a run of a DAG that is paused."""
+
+    code = "dag_is_paused"
+
+    def __init__(self, task_id: str, dag_id: str) -> None:
+        self.task_id, self.dag_id = task_id, dag_id
+        super().__init__(
+            f"task {task_id!r} triggers DAG {dag_id!r}, which is paused, so the run would not "
+            f"start. Unpause {dag_id!r}, or leave fail_when_dag_is_paused=False."
+        )
+
+
+class DagRunAlreadyExists(UserError):
+    """A task is to start a run of a DAG that has been started before."""
+
+    code = "dag_run_already_exists"
+
+    def __init__(self, task_id: str, dag_id: str, run_id: str, asked: str) -> None:
+        self.task_id, self.dag_id, self.run_id, self.asked = task_id, dag_id, run_id, asked
+        super().__init__(
+            f"task {task_id!r} triggers DAG {dag_id!r} with {asked}, and run {run_id} has it "
+            "already. Use reset_dag_run=True to run that one again, "
+            "skip_when_already_exists=True to skip, or another trigger_run_id."
+        )
+
+
+class TriggeredRunFailed(TaskFailed):
+    """The DAG run that a task started and waited for did not end well."""
+
+    code = "triggered_run_failed"
+
+    def __init__(self, task_id: str, run_id: str, state: str) -> None:
+        self.task_id, self.run_id, self.state = task_id, run_id, state
+        super().__init__(
+            f"task {task_id!r} waited for run {run_id}, which is {state}. "
+            f"`mlflowkit runs logs {run_id}` has its own error."
+        )
 
 
 class TrainingDiverged(TaskFailed):
@@ -1811,6 +2739,18 @@ class InternalError(MlflowkitError):
     """Something that should not be possible. Ours to mend: please report it."""
 
     code = "internal"
+
+
+class TimetableElsewhere(InternalError):
+    """A timetable that is a person's code was asked where no such code may run."""
+
+    code = "timetable_elsewhere"
+
+    def __init__(self, summary: str) -> None:
+        self.summary = summary
+        super().__init__(
+            f"the timetable {summary!r} is code of a person: it is asked in a service attempt"
+        )
 
 
 class LeaseLost(InternalError):

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mlflowkit import home_store
+from mlflowkit.authoring import waiting
 from mlflowkit.authoring.dag import DAG
-from mlflowkit.core.decisions import Launch
+from mlflowkit.authoring.template_options import templates_of
+from mlflowkit.core.decisions import Call, Launch
 from mlflowkit.core.events import (
     AttemptFailed,
-    AttemptSkipped,
     AttemptStarted,
     AttemptSucceeded,
     Event,
     PlacesOffered,
     RunOpened,
+    TimePassed,
 )
 from mlflowkit.core.machine import Run, RunRow, handle
 from mlflowkit.core.spec import UNMAPPED, AttemptId, DagSpec, RunId
@@ -26,13 +30,27 @@ from mlflowkit.core.values import StoredValue
 from mlflowkit.engine.owned import OwnedRun
 from mlflowkit.engine.services import ServiceProcesses
 from mlflowkit.errors import InternalError, RunFailed
+from mlflowkit.executors.local import report_of
 from mlflowkit.ports import LaunchOrder
-from mlflowkit.prepare import prepared
+from mlflowkit.prepare import ask_timetable, complete, prepared
 from mlflowkit.run_request import params_as_json
 from mlflowkit.store.runs import StoredRun
+from mlflowkit.store.vault import ANSWERS as SECRET_QUESTIONS
 from mlflowkit.surroundings import surroundings
 from mlflowkit.worker.attempt import Attempt, Executable
-from mlflowkit.worker.protocol import Ended
+from mlflowkit.worker.run_context import Context
+
+#: Questions about other runs and assets: there are none here.
+NOTHING_KNOWN: Mapping[str, object] = {
+    "run_states": None,
+    "run_state": None,
+    "trigger_run": None,
+    "dag_facts": None,
+    "previous_success": None,
+    "asset_events": [],
+    "asset_events_of_run": [],
+    "cached": None,
+}
 
 
 class MemoryValues:
@@ -62,6 +80,19 @@ class DagCode:
     def __init__(self, dag: DAG, spec: DagSpec) -> None:
         self._dag, self.spec = dag, spec
 
+    def callbacks(self, task_id: str, kind: str) -> Sequence[Callable[[Any], object]]:
+        """What is to be called when a task, or the run (no task id), has ended so."""
+        owner: Any = self._dag.get_task(task_id) if task_id else self._dag
+        found: Sequence[Callable[[Any], object]] = owner.callbacks.get(kind, ())
+        return found
+
+    def complete(self, task_id: str, context: Context) -> None:
+        complete(context, self._dag.get_task(task_id))
+
+    def next_info(self, given: Mapping[str, Any]) -> bytes:
+        timetable = self._dag.own_timetable
+        return ask_timetable(timetable, given) if timetable is not None else b"null"
+
     def prepare(
         self,
         task_id: str,
@@ -69,8 +100,12 @@ class DagCode:
         params: Mapping[str, Any],
         axes: Mapping[str, int],
         item: Callable[[str, str, int], object],
+        count: Callable[[str, str], int],
+        context: Context,
     ) -> Executable:
-        return prepared(self._dag.get_task(task_id), resolve, params, axes, item)
+        task = self._dag.get_task(task_id)
+        settings = templates_of(self._dag)
+        return prepared(task, resolve, params, axes, item, count, context, lambda: settings)
 
 
 class TestRun:
@@ -86,7 +121,7 @@ class TestRun:
         self._code, self._values = DagCode(dag, spec), MemoryValues()
         self._services = ServiceProcesses()
         self._xcoms: dict[tuple[str, int, str], StoredValue] = {}
-        facts = {"run_type": "test", "logical_date": _now(), "run_id": self.run_id}
+        facts = {"run_type": "test", "logical_date": waiting.now(), "run_id": self.run_id}
         found = StoredRun(
             0,
             self._run,
@@ -100,6 +135,8 @@ class TestRun:
         )
         self._owned = OwnedRun(found, home)
         self.exception: BaseException | None = None
+        self.failures: dict[AttemptId, BaseException | None] = {}
+        self._todo: deque[Launch | Call] = deque()
 
     @property
     def state(self) -> str:
@@ -130,12 +167,17 @@ class TestRun:
         Raises:
             RunFailed: a task failed; its own exception is the cause.
         """
-        todo = self._tell(RunOpened())
+        self._tell(RunOpened())
         while not self._run.ended:
-            todo += self._tell(PlacesOffered(1))
-            if not todo:
+            self._tell(PlacesOffered(1))
+            if self._todo:
+                self._do(self._todo.popleft())
+            elif self._run.alarms:
+                self._wait_for_alarm()
+            else:
                 raise InternalError(f"the test run stands still: {self.states()}")
-            todo += self._attempt(todo.pop(0).attempt)
+        while self._todo:
+            self._do(self._todo.popleft())
         if self._run.row.state is not RunState.SUCCESS:
             failed = next((t for t, s in self.states().items() if s == "failed"), "")
             why = (
@@ -146,28 +188,45 @@ class TestRun:
             raise RunFailed(self.run_id, failed, why) from self.exception
         return self
 
-    def _tell(self, event: Event) -> list[Launch]:
-        outcome = handle(self._run, event, _now())
-        return [d for d in outcome.decisions if isinstance(d, Launch)]
+    def _tell(self, event: Event) -> None:
+        outcome = handle(self._run, event, waiting.now())
+        self._todo += [d for d in outcome.decisions if isinstance(d, Launch | Call)]
 
-    def _attempt(self, attempt: AttemptId) -> list[Launch]:
+    def _wait_for_alarm(self) -> None:
+        """A sensor gave its place back, or the run has a time limit: nothing else is to do."""
+        when = min(alarm[0] for alarm in self._run.alarms)
+        waiting.wait(max((when - waiting.now()).total_seconds(), 0.0))
+        self._tell(TimePassed())
+
+    def _do(self, decision: Launch | Call) -> None:
+        if isinstance(decision, Launch):
+            self._attempt(decision.attempt)
+        else:
+            self._call_back(decision)
+
+    def _attempt(self, attempt: AttemptId) -> None:
         order: LaunchOrder = self._owned.order(attempt, self._fetch, lambda _v, _i: None)
         self._tell(AttemptStarted(attempt))
         running = Attempt(order, self._code, self._values, self, _notebooks())
-        ended: Ended = running.run()
+        report = report_of(running.run(), order)
+        event = report.event
+        self.failures[attempt] = running.exception
         if running.exception is not None:
             self.exception = running.exception
             if isinstance(running.exception, KeyboardInterrupt):
                 raise running.exception
-            return self._tell(AttemptFailed(attempt, ended.why, retryable=False))
-        if ended.outcome == "skipped":
-            return self._tell(AttemptSkipped(attempt, ended.why))
-        lengths: dict[str, int] = {}
-        for key, value in ended.values:
-            self._xcoms[attempt.task_id, attempt.map_index, key] = value
-            if value.length is not None:
-                lengths[key] = value.length
-        return self._tell(AttemptSucceeded(attempt, lengths))
+        if isinstance(event, AttemptFailed):  # a person watches: nothing is tried again
+            event = replace(event, retryable=False)
+        if isinstance(event, AttemptSucceeded):
+            for key, value in report.values:
+                self._xcoms[attempt.task_id, attempt.map_index, key] = value
+        self._tell(event)
+
+    def _call_back(self, call: Call) -> None:
+        arguments = {"kind": call.kind, "why": call.why}
+        attempt = call.attempt._replace(number=-1)
+        order = self._owned.service_order(attempt, "callback", arguments)
+        Attempt(order, self._code, self._values, self, _notebooks()).run()
 
     def _fetch(
         self, _run: int, task_id: str, key: str, map_index: int
@@ -187,6 +246,10 @@ class TestRun:
             )
         if what == "service_stop":
             return self._services.stop(arguments["name"])
+        if what in SECRET_QUESTIONS:
+            return home_store.answer(what, **arguments)
+        if what in NOTHING_KNOWN:
+            return NOTHING_KNOWN[what]
         task_id, key = arguments["task_id"], arguments["key"]
         found = sorted(
             (index, v)
@@ -223,7 +286,3 @@ def _notebooks() -> Any:
     from mlflowkit.nbrun.engine import NotebookEngine
 
     return NotebookEngine()
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

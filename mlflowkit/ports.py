@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mlflowkit.core.events import AttemptEvent
-from mlflowkit.core.spec import AttemptId, TaskId
+from mlflowkit.core.spec import AttemptId, RunId, TaskId
 from mlflowkit.core.values import StoredValue
 
 # ── engine ↔ executor ───────────────────────────────────────────────────────
@@ -59,6 +59,16 @@ class LaunchOrder:
     #: Keys of its XComs that some task expands over.
     expanded_keys: tuple[str, ...] = ()
     isolate: bool = False
+    #: When its first attempt started, and how often it has been rescheduled since.
+    first_started_at: datetime | None = None
+    reschedules: int = 0
+    #: What to do instead of the task: "callback", "timetable"; with its arguments (JSON).
+    service: str = ""
+    service_json: bytes = b"{}"
+    #: Hash of what the task does; empty unless results are kept.
+    cache_code: str = ""
+    #: Make a new result, whatever is kept.
+    refresh: bool = False
     #: The attempt's own files.
     log: str = ""
     journal: str = ""
@@ -79,6 +89,12 @@ class Report:
     error: str = ""
     #: Facts for the attempt's row: pid, host, peak memory in bytes, …
     facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    #: Assets that it has updated, with what it said of them (JSON).
+    assets: Sequence[tuple[str, bytes]] = ()
+    #: What its result is kept under, for equal code and inputs.
+    cache_key: str = ""
+    #: What a service attempt gave (JSON).
+    answer: bytes = b""
 
 
 class Engine(Protocol):
@@ -93,7 +109,11 @@ class Engine(Protocol):
 
         `xcom(task_id, key, map_index)`, `xcom_count(task_id, key)`,
         `xcom_page(task_id, key, offset, limit)`, `service_start(name, argv, env, log)`,
-        `service_stop(name)`.
+        `service_stop(name)`, `connection(conn_id)`, `variable(key)`,
+        `variable_set(key, value, description)`, `variable_delete(key)`,
+        `run_states(dag_id, logical_date, run_id)`, `run_state(run_id)`,
+        `trigger_run(dag_id, run_id, conf, logical_date, reset)`, `dag_facts(dag_id)`,
+        `previous_success()`, `asset_events(uris)`, `asset_events_of_run()`, `cached(key)`.
         """
         ...
 
@@ -210,6 +230,22 @@ class RunningTask(Protocol):
     def notebooks(self) -> NotebookRunner: ...
     def pull(self, task_id: str, key: str, map_index: int | None) -> Any: ...
     def push(self, key: str, value: object) -> None: ...
+    def follow(self, task_ids: Sequence[str]) -> None:
+        """A branch: of the tasks directly below, these go on; the others are skipped."""
+        ...
+
+    def halt(self, *, direct_only: bool) -> None:
+        """A short circuit: all below is skipped, or only what is directly below."""
+        ...
+
+    def asset_event(self, uri: str, extra: Mapping[str, object]) -> None:
+        """Facts that ride on the event of an asset that this task updates."""
+        ...
+
+    def ask(self, what: str, **arguments: Any) -> Any:
+        """What the engine answers; see `Engine.ask`."""
+        ...
+
     def progress(self, facts: Mapping[str, object]) -> None: ...
     def cell_event(self, event: CellEvent) -> None: ...
 
@@ -292,3 +328,8 @@ class RunRequest:
     #: Task ids whose code changed since the last run of this DAG, for people.
     notes: tuple[str, ...] = ()
     targets: tuple[TaskId, ...] = ()
+    #: Its id; None: the DAG's and the next number.
+    run_id: RunId | None = None
+    #: Start and end; None: both are the logical date.
+    data_interval: tuple[datetime, datetime] | None = None
+    backfill_id: int | None = None

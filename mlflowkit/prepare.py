@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
-from mlflowkit.authoring.refs import XComArg
+from mlflowkit.authoring.axes import values_at
+from mlflowkit.authoring.composed import Source
+from mlflowkit.authoring.refs import Ref, XComArg
 from mlflowkit.authoring.resolve import render
+from mlflowkit.authoring.template import Literal, Templates, TemplateSettings
 from mlflowkit.core.spec import XComRef
+from mlflowkit.core.timetable import (
+    DataInterval,
+    TimeRestriction,
+    Timetable,
+    info_to_json,
+)
 from mlflowkit.worker.attempt import Executable
+from mlflowkit.worker.run_context import Context
 
 
 def prepared(
@@ -17,19 +28,86 @@ def prepared(
     params: Mapping[str, Any],
     axes: Mapping[str, int],
     item: Callable[[str, str, int], object],
+    count: Callable[[str, str], int],
+    context: Context,
+    settings: Callable[[], TemplateSettings],
 ) -> Executable:
-    """An operator with real values: XComs, parameters, and its own items of what is mapped."""
-    mapped: dict[str, object] = {}
-    for name, index in axes.items():
-        over: Any = operator.axes[name]
-        if isinstance(over, XComArg):
-            mapped[name] = item(over.ref.task_id, over.ref.key, index)
-        elif isinstance(over, dict):
-            mapped[name] = list(over.items())[index]
-        else:
-            mapped[name] = over[index]
+    """An operator with real values: XComs, parameters, its own items of what is mapped, and
+    its templates rendered.
+
+    Args:
+        resolve: (task id, key) gives an XCom.
+        item: (task id, key, index) gives one item of an XCom.
+        count: (task id, key) says how many items it has.
+        context: Gets what belongs to the task: `task`, `conn`, `var`, `macros`.
+        settings: Gives the template settings of the DAG.
+
+    Raises:
+        TemplateError: a template cannot be rendered.
+    """
 
     def find(ref: XComRef) -> object:
         return resolve(ref.task_id, ref.key)
 
-    return render(operator, find, params, mapped)
+    def marked(ref: Ref) -> object:
+        value = find(ref.ref) if isinstance(ref, XComArg) else params[ref.name]
+        if isinstance(value, Mapping):
+            return {name: Literal(one) for name, one in value.items()}
+        return Literal(value)
+
+    complete(context, operator)
+    mapped = values_at(operator, axes, Source(item, count), marked) if axes else {}
+    templates = Templates(operator.task_id, settings, context)
+    made = render(operator, find, params, mapped, templates)
+    context.now_rendered(made, templates)
+    return made
+
+
+def ask_timetable(timetable: Timetable, given: Mapping[str, Any]) -> bytes:
+    """What a person's own timetable says comes next: a run, or null, as JSON."""
+
+    def moment(name: str) -> datetime | None:
+        return datetime.fromisoformat(given[name]) if given[name] else None
+
+    last = given["last"]
+    interval = DataInterval(*map(datetime.fromisoformat, last)) if last else None
+    now = moment("now")
+    assert now is not None
+    restriction = TimeRestriction(
+        moment("earliest"), moment("latest"), given["catchup"], now, moment("since")
+    )
+    info = timetable.next_dagrun_info(
+        last_automated_data_interval=interval, restriction=restriction
+    )
+    return info_to_json(info).encode()
+
+
+def complete(context: Context, operator: Any) -> None:
+    """Put what belongs to a task, and not to its run alone, into its context.
+
+    Callbacks and other code of a person outside `execute` need it, too.
+    """
+    context.of_task(
+        operator,
+        {"conn": _connections, "var": _variables, "macros": _macros},
+    )
+
+
+def _macros() -> object:
+    from mlflowkit.authoring.macros import macros
+
+    return macros
+
+
+def _connections() -> object:
+    from mlflowkit.authoring.template_lookups import Connections
+    from mlflowkit.hooks.base import find_connection, get_connection
+
+    return Connections(get_connection, find_connection)
+
+
+def _variables() -> object:
+    from mlflowkit.authoring.template_lookups import Variables
+    from mlflowkit.hooks.variable import Variable
+
+    return Variables(Variable.get)

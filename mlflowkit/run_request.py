@@ -108,6 +108,15 @@ def _packed(dag: DAG, options: Mapping[str, Any], folder: Path) -> tuple[Bundle,
     return bundle, replace(spec, tasks=tasks)
 
 
+def stored_dag(dag: DAG, folder: Path) -> tuple[Bundle, DagSpec]:
+    """A DAG's code, stored in the home as it is now, and its spec as an engine takes it.
+
+    Raises:
+        UserError: something does not fit, or cannot travel.
+    """
+    return _packed(dag, {}, folder)
+
+
 def _limited(task: TaskSpec, limit: int) -> TaskSpec:
     if task.expansion is None:
         return task

@@ -10,8 +10,10 @@ from pathlib import Path
 from mlflowkit.ports import Surroundings
 from mlflowkit.worker.processes import ENGINE_MARK
 
+#: Opens the store's secrets, and would be stored beside them: the engine has its own.
+_KEYS = frozenset({"MLFLOWKIT_FERNET_KEY"})
 #: Change with every command and say nothing about the work.
-NOISE = frozenset({"_", "OLDPWD", "SHLVL", "LINES", "COLUMNS", ENGINE_MARK})
+NOISE = _KEYS | frozenset({"_", "OLDPWD", "SHLVL", "LINES", "COLUMNS", ENGINE_MARK})
 
 
 def surroundings() -> Surroundings:

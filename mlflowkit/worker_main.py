@@ -13,7 +13,7 @@ import os
 import socket
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +23,20 @@ from mlflowkit.authoring.open_bundle import (
     OpenBundle,
     imports_of,
     open_bundle,
+    renders_templates,
     runs_notebooks,
 )
 from mlflowkit.authoring.quiet import all_quiet
+from mlflowkit.authoring.template_check import read_ahead
 from mlflowkit.core.spec import UNMAPPED, AttemptId, DagId, DagSpec, RunId, TaskId, TaskSpec
 from mlflowkit.core.values import StoredValue
 from mlflowkit.errors import UserError
 from mlflowkit.ports import CellEvent, LaunchOrder, NotebookOrder, Surroundings
-from mlflowkit.prepare import prepared
+from mlflowkit.prepare import ask_timetable, complete, prepared
 from mlflowkit.worker.attempt import Attempt, Executable, Link
 from mlflowkit.worker.child import serve_child
 from mlflowkit.worker.protocol import BlockingChannel, Ended, Order, decode, encode
+from mlflowkit.worker.run_context import Context
 from mlflowkit.worker.supervisor import Supervisor
 from mlflowkit.worker.template import Template, hold_locks, may_fork
 
@@ -47,6 +50,7 @@ OUR_IMPORTS = (
     "mlflowkit.authoring.notebook",
     "mlflowkit.authoring.places",
     "mlflowkit.authoring.redefined",
+    "mlflowkit.hooks.base",  # where `Connection.get` finds them
     "mlflowkit.operators",
 )
 
@@ -59,6 +63,7 @@ class BundleCode:
 
     def __init__(self, bundle: OpenBundle) -> None:
         self._bundle = bundle
+        self._last: Any = None
         self.spec: DagSpec = bundle.spec()
 
     def warm(self) -> None:
@@ -71,7 +76,9 @@ class BundleCode:
             return
         for task_id in self._bundle.task_ids:
             try:
-                self._bundle.operator(task_id)
+                task = self._bundle.operator(task_id)
+                if renders_templates(self._bundle.folder):
+                    read_ahead(task, self._bundle.templates())
             except Exception:  # noqa: BLE001 - a person's modules may fail in any way
                 continue
 
@@ -82,8 +89,30 @@ class BundleCode:
         params: Mapping[str, Any],
         axes: Mapping[str, int],
         item: Callable[[str, str, int], object],
+        count: Callable[[str, str], int],
+        context: Context,
     ) -> Executable:
-        return prepared(self._bundle.operator(task_id), resolve, params, axes, item)
+        task = self._last = self._bundle.operator(task_id)
+        settings = self._bundle.templates
+        return prepared(task, resolve, params, axes, item, count, context, settings)
+
+    def callbacks(self, task_id: str, kind: str) -> Sequence[Callable[[Any], object]]:
+        if not task_id:
+            return self._bundle.callbacks().get(kind, ())
+        return self._operator(task_id).callbacks.get(kind, ())
+
+    def next_info(self, given: Mapping[str, Any]) -> bytes:
+        return ask_timetable(self._bundle.timetable(), given)
+
+    def complete(self, task_id: str, context: Context) -> None:
+        complete(context, self._operator(task_id))
+
+    def _operator(self, task_id: str) -> Any:
+        """The one that was prepared last, if it is its task: opening it again would put other
+        objects in the place of those that its code knows."""
+        if self._last is None or self._last.task_id != task_id:
+            self._last = self._bundle.operator(task_id)
+        return self._last
 
 
 class SerializedValues:
@@ -137,6 +166,8 @@ class Worker:
             ahead = NOTEBOOK_IMPORTS if runs_notebooks(self._folder) else ()
             for name in [*OUR_IMPORTS, *imports_of(self._folder), *ahead]:
                 _import_ahead(name)
+            if renders_templates(self._folder):
+                _warm_templates()
             self._code = BundleCode(open_bundle(self._folder))
             self._code.warm()
         except UserError as exc:
@@ -197,9 +228,25 @@ class _NothingToDo:
         self.spec = DagSpec(dag_id=DagId("rehearsal"), tasks={task.task_id: task})
 
     def prepare(
-        self, task_id: str, resolve: Any, params: Any, axes: Any, item: Any
+        self,
+        task_id: str,
+        resolve: Any,
+        params: Any,
+        axes: Any,
+        item: Any,
+        count: Any,
+        context: Any,
     ) -> Executable:
         return self
+
+    def callbacks(self, task_id: str, kind: str) -> Sequence[Callable[[Any], object]]:
+        return ()
+
+    def complete(self, task_id: str, context: Context) -> None:
+        return None
+
+    def next_info(self, given: Mapping[str, Any]) -> bytes:
+        return b"null"
 
     def execute(self, context: dict[str, Any]) -> object:
         return 1
@@ -213,6 +260,12 @@ class _NobodyThere:
 
     def note(self, line: bytes) -> None:
         return None
+
+
+def _warm_templates() -> None:
+    from mlflowkit.authoring.template_env import warm
+
+    warm()
 
 
 def _import_ahead(name: str) -> None:

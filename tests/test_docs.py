@@ -21,7 +21,7 @@ WRITTEN = [
 
 def test_the_generated_pages_are_up_to_date() -> None:
     """If not: `make docs`."""
-    assert set(PAGES) == {"settings.md", "states.md", "errors.md", "commands.md"}
+    assert set(PAGES) == {"settings.md", "states.md", "errors.md", "commands.md", "lint.md"}
     assert stale() == []
 
 

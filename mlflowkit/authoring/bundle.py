@@ -31,10 +31,14 @@ from mlflowkit.authoring.dag import DAG
 from mlflowkit.authoring.modules import LocalModules
 from mlflowkit.authoring.notebook import NotebookOperator
 from mlflowkit.authoring.operator import BaseOperator
+from mlflowkit.authoring.option_values import Callback
+from mlflowkit.authoring.options import OWN_ATTRIBUTES
 from mlflowkit.authoring.python import PythonOperator
 from mlflowkit.authoring.renewed import renewed
 from mlflowkit.authoring.snapshots import notebook_digest
 from mlflowkit.authoring.survey import Survey
+from mlflowkit.authoring.template import TemplateSettings
+from mlflowkit.authoring.template_survey import TemplateSurvey
 from mlflowkit.authoring.travel import TAKE_APART_ERRORS, packed
 from mlflowkit.core.spec import DagSpec, TaskId
 from mlflowkit.errors import CannotTravel
@@ -65,6 +69,14 @@ class _Contents:
     #: Source texts of cells and scripts, by the file name in their code.
     sources: dict[str, str] = field(default_factory=dict[str, str])
     notebooks: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    #: Texts of template files, by name.
+    templates: dict[str, str] = field(default_factory=dict[str, str])
+    #: What the DAG says of its templates; None where no task has any.
+    settings: TemplateSettings | None = None
+    #: What is called at the end of a run.
+    callbacks: dict[str, list[Callback]] = field(default_factory=dict[str, list[Callback]])
+    #: A timetable that is code of a person.
+    timetable: object = None
     lines: list[str] = field(default_factory=list[str])
 
 
@@ -77,8 +89,12 @@ def make_bundle(dag: DAG, home: Path) -> Bundle:
     """
     spec = dag.spec()
     contents = _Contents()
+    mine = TemplateSurvey(dag, contents)
     for task in dag.tasks:
-        _take_in(contents, task)
+        _take_in(contents, task, mine)
+    contents.callbacks = dag.callbacks
+    _take_in_callbacks(contents, f"DAG {dag.dag_id}", dag.callbacks)
+    _take_in_timetable(contents, dag)
     spec = _with_fingerprints(spec, contents.fingerprints)
     bundle_id = _id_of(spec, contents)
     folder = home / "bundles" / bundle_id
@@ -87,7 +103,7 @@ def make_bundle(dag: DAG, home: Path) -> Bundle:
     return Bundle(id=bundle_id, folder=folder, spec=spec, notes=tuple(contents.notes))
 
 
-def _take_in(contents: _Contents, task: BaseOperator) -> None:
+def _take_in(contents: _Contents, task: BaseOperator, macros: TemplateSurvey) -> None:
     current, note = renewed(task)
     if note:
         contents.notes.append(note)
@@ -97,22 +113,43 @@ def _take_in(contents: _Contents, task: BaseOperator) -> None:
         survey.walk(current.python_callable)
     for name, value in _state_of(current).items():
         survey.walk(value, f"its argument {name}")
-    fingerprint = survey.digest()
-    if isinstance(current, NotebookOperator):
+    fingerprint = macros.fingerprint(current, survey.digest())
+    if isinstance(current, NotebookOperator) and not current.folder:
         content = Path(current.path).read_bytes()
         contents.notebooks[current.path] = content
         fingerprint = _sha(f"{fingerprint} {notebook_digest(content)}".encode())
     contents.fingerprints[task.task_id] = fingerprint
     contents.lines.append(survey.lines.hexdigest())
     contents.tasks[task.task_id] = current
+    _take_in_callbacks(contents, task.task_id, current.callbacks)
+
+
+def _take_in_timetable(contents: _Contents, dag: DAG) -> None:
+    if dag.own_timetable is None:
+        return
+    contents.timetable = dag.own_timetable
+    survey = Survey(f"DAG {dag.dag_id}", contents.modules, contents.sources)
+    survey.walk(dag.own_timetable, "its timetable")
+    contents.lines += [survey.digest(), survey.lines.hexdigest()]
+
+
+def _take_in_callbacks(
+    contents: _Contents, owner: str, callbacks: Mapping[str, list[Callback]]
+) -> None:
+    """Callbacks travel, but are no part of what a task does."""
+    if callbacks:
+        survey = Survey(owner, contents.modules, contents.sources)
+        for kind, calls in callbacks.items():
+            survey.walk(calls, f"on_{kind}_callback")
+        contents.lines += [survey.digest(), survey.lines.hexdigest()]
 
 
 def _state_of(task: BaseOperator) -> dict[str, Any]:
     """What it was given to do, without what the spec says already."""
-    own = ("retry", "execution_timeout", "isolate", "doc", "owner", "python_callable")
+    own = (OWN_ATTRIBUTES - {"task_id", "do_xcom_push"}) | {"python_callable"}
     state: dict[str, Any] = task.__getstate__()
     flat = {k: v for k, v in state.items() if k not in own and k[0] != "_"}
-    for name in ("op_kwargs", "parameters", "axes"):
+    for name in ("op_kwargs", "parameters", "axes", "group_axes"):
         flat |= {f"{name}.{k}": v for k, v in dict(flat.pop(name, None) or {}).items()}
     return flat
 
@@ -156,6 +193,15 @@ def _write(folder: Path, spec: DagSpec, contents: _Contents) -> None:
             msgspec.json.format(msgspec.json.encode(facts))
         )
         (temporary / "payload.pkl").write_bytes(pickle.dumps(payload))
+        if contents.settings is not None:
+            settings = _packed_settings(contents, spec.dag_id)
+            (temporary / "templates.pkl").write_bytes(settings)
+        if contents.timetable is not None:
+            timetable = _packed_timetable(contents, spec.dag_id)
+            (temporary / "timetable.pkl").write_bytes(timetable)
+        if contents.callbacks:
+            calls = _packed_callbacks(contents, spec.dag_id)
+            (temporary / "callbacks.pkl").write_bytes(calls)
         temporary.rename(folder)
     except FileExistsError:
         pass  # somebody else stored the same code in the meantime
@@ -172,6 +218,31 @@ def _packed(contents: _Contents, task_id: str) -> bytes:
     except TAKE_APART_ERRORS as exc:
         kind = type(contents.tasks[task_id]).__name__
         raise CannotTravel(task_id, "something", f"part of its {kind}", str(exc)) from exc
+
+
+def _packed_timetable(contents: _Contents, dag_id: str) -> bytes:
+    """A timetable of a person, packed. Workers ask it, never an engine."""
+    try:
+        return packed(contents.timetable, contents.modules)
+    except TAKE_APART_ERRORS as exc:
+        raise CannotTravel(dag_id, "its timetable", "part of the DAG", str(exc)) from exc
+
+
+def _packed_callbacks(contents: _Contents, dag_id: str) -> bytes:
+    """What is called at the end of a run, packed. Workers call it, never an engine."""
+    try:
+        return packed(contents.callbacks, contents.modules)
+    except TAKE_APART_ERRORS as exc:
+        raise CannotTravel(dag_id, "a callback", "part of its options", str(exc)) from exc
+
+
+def _packed_settings(contents: _Contents, dag_id: str) -> bytes:
+    """What templates need, packed. They are rendered in workers, never in an engine."""
+    try:
+        return packed(contents.settings, contents.modules)
+    except TAKE_APART_ERRORS as exc:
+        what = "user_defined_macros or user_defined_filters"
+        raise CannotTravel(dag_id, what, "part of its templates", str(exc)) from exc
 
 
 def _facts(spec: DagSpec, contents: _Contents, sources: Path) -> dict[str, Any]:
@@ -201,6 +272,12 @@ def _facts(spec: DagSpec, contents: _Contents, sources: Path) -> dict[str, Any]:
         "modules": modules,
         "cells": cells,
         "notebooks": notebooks,
+        "templates": None
+        if contents.settings is None
+        else {
+            name: _store(sources, text.encode(), ".txt")
+            for name, text in contents.templates.items()
+        },
         "imports": sorted(contents.modules.installed),
         "origin": spec.origin,
         "python": platform.python_version(),

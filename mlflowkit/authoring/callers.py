@@ -10,11 +10,16 @@ _OURS = str(Path(__file__).resolve().parent.parent)
 
 
 def caller_file() -> Path | None:
-    """The file that called into mlflowkit; None for a notebook cell or a prompt."""
+    """The file that called into mlflowkit, or the notebook that is being loaded for its DAGs;
+    None for a cell in a kernel or a prompt."""
     frame: FrameType | None = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
     while frame is not None and frame.f_code.co_filename.startswith(_OURS):
         frame = frame.f_back
-    if frame is None or not frame.f_code.co_filename.endswith(".py"):
+    if frame is None:
+        return None
+    if str(frame.f_globals.get("__file__", "")).endswith(".ipynb"):
+        return Path(str(frame.f_globals["__file__"]))
+    if not frame.f_code.co_filename.endswith(".py"):
         return None
     if _in_kernel(frame):
         return None

@@ -12,19 +12,23 @@ from mlflowkit.ports import running_task
 
 #: Names that a task function may have as parameters and gets filled in, as in Airflow.
 CONTEXT_NAMES: Final = frozenset(
-    {"conf", "conn", "dag", "dag_run", "data_interval_end", "data_interval_start", "ds"}
-    | {"ds_nodash", "execution_date", "inlets", "logical_date", "macros", "map_index"}
-    | {"outlets", "params", "prev_data_interval_end_success", "prev_ds", "next_ds"}
-    | {
-        "prev_data_interval_start_success",
-        "prev_start_date_success",
-        "reason",
-        "run_id",
-    }
-    | {"start_date", "task", "task_instance", "task_instance_key_str", "templates_dict"}
-    | {"test_mode", "ti", "triggering_asset_events", "try_number", "ts", "ts_nodash"}
-    | {"ts_nodash_with_tz", "var"}
+    {"conn", "dag", "dag_id", "dag_run", "data_interval_end", "data_interval_start"}
+    | {"ds", "ds_nodash", "execution_date", "expanded_ti_count"}
+    | {"inlet_events", "inlets", "logical_date", "macros", "map_index"}
+    | {"map_index_template", "next_ds", "next_ds_nodash", "next_execution_date"}
+    | {"outlet_events", "outlets", "params", "prev_data_interval_end_success"}
+    | {"prev_data_interval_start_success", "prev_ds", "prev_ds_nodash"}
+    | {"prev_end_date_success", "prev_execution_date", "prev_execution_date_success"}
+    | {"prev_start_date_success", "reason", "run_id", "start_date", "task", "task_id"}
+    | {"task_instance", "task_instance_key_str", "task_reschedule_count"}
+    | {"templates_dict", "test_mode", "ti", "tomorrow_ds", "tomorrow_ds_nodash"}
+    | {"triggering_asset_events", "try_number", "ts", "ts_nodash", "ts_nodash_with_tz"}
+    | {"var", "yesterday_ds", "yesterday_ds_nodash"}
 )
+
+
+#: Names that templates may use beside those: `conf` of Airflow 2, and what callbacks get.
+TEMPLATE_NAMES: Final = CONTEXT_NAMES | {"conf", "exception"}
 
 
 def get_current_context() -> Mapping[str, Any]:

@@ -3,95 +3,128 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from html import escape
 from types import TracebackType
-from typing import Any
+from typing import Any, Unpack
 
 from mlflowkit.authoring import opened
 from mlflowkit.authoring.callers import caller_file
 from mlflowkit.authoring.check import check_dag
+from mlflowkit.authoring.dag_options import (
+    DAG_OPTIONS,
+    OPTION_NAMES,
+    DagOptions,
+    check_dates,
+    checked_dag_options,
+    only_schedule,
+)
 from mlflowkit.authoring.dag_params import DagParams
-from mlflowkit.authoring.operator import TASK_OPTIONS, BaseOperator, checked_id
+from mlflowkit.authoring.dag_text import described
+from mlflowkit.authoring.defaults import checked_defaults
+from mlflowkit.authoring.group import TaskGroup, add_group
+from mlflowkit.authoring.ids import checked_id
+from mlflowkit.authoring.open_groups import current_group
+from mlflowkit.authoring.operator import BaseOperator
+from mlflowkit.authoring.option_values import Callback
 from mlflowkit.authoring.params import param_spec, validate_params
-from mlflowkit.authoring.schedule import aware, schedule_text
+from mlflowkit.authoring.run_options import RUN_OPTIONS, joined_params, refuse_clashes
+from mlflowkit.authoring.schedule import aware, is_own_timetable, schedule_of, schedule_zone
 from mlflowkit.authoring.specs import spec_of
 from mlflowkit.core.spec import DagSpec, ParamSpec
 from mlflowkit.errors import (
-    BadOption,
     DuplicateTaskId,
     RunWhileLoading,
     UnknownOption,
-    UnknownParameter,
     suggest,
 )
 
-#: Options of `dag.run()`; every other keyword is a parameter of the DAG.
-RUN_OPTIONS = frozenset(
-    {"retries", "retry_delay", "refresh", "wait", "targets", "code", "logical_date"}
-)
-DAG_OPTIONS = frozenset(
-    {
-        "dag_id",
-        "description",
-        "schedule",
-        "start_date",
-        "catchup",
-        "default_args",
-        "params",
-    }
-    | {"tags", "doc_md", "schedule_interval"}
-)
+__all__ = ["DAG", "DAG_OPTIONS", "RUN_OPTIONS"]
 
 
 class DAG:
     """Tasks and what they wait for. `with DAG("name") as dag:` collects those made inside.
 
     Args:
-        schedule: A cron expression, a preset such as "@daily", a timedelta, or None.
-        start_date: First moment that is scheduled; without a zone, the machine's is taken.
+        schedule: A cron expression, a preset such as "@daily", a timedelta, a timetable,
+            assets, or None.
+        start_date: First moment that is scheduled; without a zone, the DAG's is taken, or
+            else the machine's.
+        end_date: Last moment that is scheduled.
         catchup: Whether intervals before now are run, too.
         default_args: Options for tasks that do not say otherwise.
         params: Parameters of a run with their defaults, or `Param(...)`.
+        options: Those of `dag_options.DagOptions`.
 
     Raises:
         UnknownOption, BadOption, BadSchedule: an option that it does not have or cannot take.
+        OptionNotHere: one that Airflow has and we do not.
     """
+
+    max_active_runs: int | None
+    max_active_tasks: int | None
+    dagrun_timeout: timedelta | None
+    #: What is called at the end of a run, by kind: success, failure.
+    callbacks: dict[str, list[Callback]]
+    owner: str
+    owner_links: dict[str, str]
+    timezone: str | tzinfo | None
+    template_searchpath: list[str]
+    template_undefined: Any
+    user_defined_macros: dict[str, Any]
+    user_defined_filters: dict[str, Any]
+    render_template_as_native_obj: bool
+    jinja_environment_kwargs: dict[str, Any]
+    is_paused_upon_creation: bool | None
+    fail_fast: bool
+    dag_display_name: str
 
     def __init__(
         self,
         dag_id: str,
-        description: str = "",
-        schedule: str | timedelta | None = None,
+        description: str | None = "",
+        schedule: object = None,
         start_date: datetime | None = None,
+        end_date: datetime | None = None,
         *,
         catchup: bool = False,
         default_args: Mapping[str, Any] | None = None,
         params: Mapping[str, object] | None = None,
-        tags: Iterable[str] = (),
+        tags: Iterable[str] | None = (),
         doc_md: str | None = None,
-        schedule_interval: str | timedelta | None = None,
-        **unknown: object,
+        schedule_interval: object = None,
+        timetable: object = None,
+        **options: Unpack[DagOptions],
     ) -> None:
-        if unknown:
-            raise UnknownOption(f"DAG {dag_id!r}", next(iter(unknown)), DAG_OPTIONS)
+        for name in options:
+            if name not in OPTION_NAMES:
+                raise UnknownOption(f"DAG {dag_id!r}", name, DAG_OPTIONS)
         self.dag_id = checked_id("DAG", "dag_id", dag_id)
         where = f"DAG {dag_id!r}"
-        if schedule is not None and schedule_interval is not None:
-            raise BadOption(where, "schedule_interval", "is schedule's old name: give one")
-        self.default_args = _checked_defaults(where, default_args or {})
-        self.description = description
-        self.schedule = schedule_text(
-            dag_id, schedule if schedule is not None else schedule_interval
-        )
-        self.start_date = aware(where, start_date or self.default_args.get("start_date"))
+        vars(self).update(checked_dag_options(where, options))
+        self.default_args = checked_defaults(where, default_args or {})
+        self.description = description or ""
+        start = start_date or self.default_args.get("start_date")
+        zone = schedule_zone(self.timezone, start)
+        self.start_date = aware(where, start, zone)
+        end = end_date or self.default_args.get("end_date")
+        self.end_date = aware(where, end, zone, option="end_date")
+        check_dates(where, self.start_date, self.end_date)
+        old = {"schedule_interval": schedule_interval, "timetable": timetable}
+        chosen = only_schedule(where, schedule, old)
+        self.schedule, self.timetable_json = schedule_of(dag_id, chosen, zone)
+        #: A timetable that is code of a person: it travels with the tasks.
+        self.own_timetable = chosen if is_own_timetable(chosen) else None
         self.catchup = catchup
-        self.tags = tuple(tags)
+        self.tags = tuple(tags or ())
         self.doc_md = doc_md or ""
         self.origin = str(caller_file() or "")
         self._params: dict[str, ParamSpec] = {}
         self.add_params(param_spec(where, n, v) for n, v in (params or {}).items())
         self._tasks: dict[str, BaseOperator] = {}
+        self._groups: dict[str, TaskGroup] = {}
+        #: How often ids were asked for: where the search for a free one goes on.
+        self._numbers: dict[str, int] = {}
         opened.made(self)
 
     # ── writing it ──
@@ -116,15 +149,29 @@ class DAG:
         Raises:
             DuplicateTaskId: there is another one of that id.
         """
-        if self._tasks.setdefault(task.task_id, task) is not task:
+        other = self._tasks.get(task.task_id)
+        if task.task_id in self._groups or other not in (None, task):
             raise DuplicateTaskId(self.dag_id, task.task_id)
+        self._tasks[task.task_id] = task
 
-    def free_task_id(self, wanted: str) -> str:
-        """`wanted`, or `wanted__1`, `wanted__2` … if it is taken."""
-        free, number = wanted, 0
-        while free in self._tasks:
+    def add_group(self, group: TaskGroup) -> None:
+        """Take in a task group.
+
+        Raises:
+            DuplicateGroupId: a group or a task has its id.
+        """
+        add_group(self._groups, group, self._tasks)
+
+    def free_task_id(self, wanted: str, group: TaskGroup | None = None) -> str:
+        """`wanted`, or `wanted__1`, `wanted__2` … if it is taken in the group that is open."""
+        inside = group or current_group(self)
+        prefix = inside.child_id("") if inside else ""
+        number = self._numbers.get(prefix + wanted, 0)
+        free = f"{wanted}__{number}" if number else wanted
+        while prefix + free in self._tasks or prefix + free in self._groups:
             number += 1
             free = f"{wanted}__{number}"
+        self._numbers[prefix + wanted] = number
         return free
 
     def add_params(self, params: Iterable[ParamSpec]) -> None:
@@ -143,6 +190,22 @@ class DAG:
     @property
     def task_dict(self) -> dict[str, BaseOperator]:
         return dict(self._tasks)
+
+    @property
+    def groups(self) -> dict[str, TaskGroup]:
+        """Its task groups, by id."""
+        return dict(self._groups)
+
+    @property
+    def roots(self) -> list[BaseOperator]:
+        """The tasks that wait for nothing."""
+        return [task for task in self.tasks if not task.upstream()]
+
+    @property
+    def leaves(self) -> list[BaseOperator]:
+        """The tasks that nothing waits for."""
+        waited_for = {name for task in self.tasks for name in task.upstream()}
+        return [task for task in self.tasks if task.task_id not in waited_for]
 
     @property
     def params(self) -> DagParams:
@@ -182,7 +245,7 @@ class DAG:
             UserError: the first mistake that was found.
         """
         spec = self.spec()
-        validate_params(spec, self._joined_params(params, more))
+        validate_params(spec, joined_params(self, params, more))
         check_dag(self)
         return spec
 
@@ -202,10 +265,10 @@ class DAG:
         if why:
             raise RunWhileLoading(self.dag_id, why)
         options = {k: v for k, v in more.items() if k in RUN_OPTIONS}
-        given = self._joined_params(
-            params, {k: v for k, v in more.items() if k not in options}
+        given = joined_params(
+            self, params, {k: v for k, v in more.items() if k not in options}
         )
-        self._refuse_clashes(options)
+        refuse_clashes(self, options)
         self.check(given)
         from mlflowkit.authoring.runtime import get_runtime
 
@@ -213,7 +276,7 @@ class DAG:
 
     def test(self, params: Mapping[str, object] | None = None, **more: object) -> Any:
         """Run it in this process, without a store; breakpoints work."""
-        given = self._joined_params(params, more)
+        given = joined_params(self, params, more)
         self.check(given)
         from mlflowkit.authoring.runtime import get_runtime
 
@@ -225,44 +288,10 @@ class DAG:
 
         return get_runtime().runs(self.dag_id)
 
-    def _joined_params(
-        self, params: Mapping[str, object] | None, more: Mapping[str, object]
-    ) -> dict[str, object]:
-        twice = sorted(set(params or {}) & set(more))
-        where = f"DAG {self.dag_id!r}"
-        if twice:
-            raise BadOption(
-                where, twice[0], "is given as a keyword and in params: give it once"
-            )
-        for name in more:
-            if name not in self._params:
-                raise UnknownParameter(where, name, [*self._params, *RUN_OPTIONS])
-            if name in TASK_OPTIONS | RUN_OPTIONS:
-                raise BadOption(where, name, f"is reserved: use params={{{name!r}: ...}}")
-        return {**(params or {}), **more}
-
-    def _refuse_clashes(self, options: Mapping[str, object]) -> None:
-        for name in options:
-            if name in self._params:
-                raise BadOption(
-                    f"DAG {self.dag_id!r}",
-                    name,
-                    "is an option of run() and a parameter of the DAG: "
-                    f"for the parameter, use params={{{name!r}: ...}}",
-                )
-
     # ── showing it ──
 
     def __repr__(self) -> str:
-        count = len(self._tasks)
-        head = f"DAG {self.dag_id}: {count} task{'s' * (count != 1)}"
-        return "\n".join([head, *(f"  {line}" for line in self._lines())])
-
-    def _lines(self) -> Iterable[str]:
-        for task in self._tasks.values():
-            above = ", ".join(task.upstream())
-            mapped = f" (mapped over {', '.join(task.axes)})" if task.axes else ""
-            yield f"{above + ' >> ' if above else ''}{task.task_id}{mapped}"
+        return described(self)
 
     def _repr_html_(self) -> str:
         return f"<pre>{escape(repr(self))}</pre>"
@@ -270,11 +299,3 @@ class DAG:
     def __getstate__(self) -> dict[str, Any]:
         """A DAG travels by name only: workers need its tasks, not the DAG."""
         return {"dag_id": self.dag_id, "_tasks": {}, "_params": self._params}
-
-
-def _checked_defaults(where: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Options for all tasks. Names that look like a misspelt option are refused."""
-    for name in given:
-        if name not in TASK_OPTIONS and suggest(name, TASK_OPTIONS):
-            raise UnknownOption(f"default_args of {where}", name, TASK_OPTIONS)
-    return dict(given)

@@ -1,18 +1,21 @@
-"""Pipeline files: loading one as a module, and finding the DAGs in it."""
+"""Pipeline files and notebooks: loading one as a module, and finding the DAGs in it."""
 
 from __future__ import annotations
 
 import hashlib
+import linecache
 import re
 import sys
 import traceback
 from collections.abc import Callable
+from functools import partial
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType, TracebackType
 
 from mlflowkit.authoring import opened
+from mlflowkit.authoring.cells import Cell, dag_cells
 from mlflowkit.authoring.dag import DAG
 from mlflowkit.authoring.dag_function import uncalled
 from mlflowkit.errors import (
@@ -21,11 +24,14 @@ from mlflowkit.errors import (
     NoDagInFile,
     PipelineBroken,
     PipelineMissing,
+    RunWhileLoading,
     SeveralDags,
     UserError,
 )
 
 _OURS = str(Path(__file__).resolve().parent.parent)
+#: What a pipeline file may be.
+SUFFIXES = (".py", ".ipynb")
 
 
 def load_dag(where: str, dag_id: str | None = None) -> DAG:
@@ -35,7 +41,7 @@ def load_dag(where: str, dag_id: str | None = None) -> DAG:
         SeveralDags: the file defines several, and none was named.
         GraphError: as `load_dags`.
     """
-    path, name = _split(where)
+    path, name = split_name(where)
     found = load_dags(path, dag_id or name)
     if len(found) > 1:
         raise SeveralDags(path, [dag.dag_id for dag in found])
@@ -43,17 +49,18 @@ def load_dag(where: str, dag_id: str | None = None) -> DAG:
 
 
 def load_dags(path: str | Path, dag_id: str | None = None) -> list[DAG]:
-    """The DAGs that a pipeline file defines, or the one of that id. Runs the file.
+    """The DAGs that a pipeline file or notebook defines, or the one of that id. Runs it.
 
     Raises:
         PipelineMissing: there is no such file.
         PipelineBroken: its own code fails; the message has the person's frames only.
+        DagCellMagic: a cell of a notebook is no plain Python.
         NoDagInFile, DagNotInFile, DuplicateDagId: it has no such DAG, or two.
         RunWhileLoading: it starts a run when it is loaded.
     """
     file = _existing(Path(path))
     with opened.loading(str(file)) as made:
-        module = _run_file(file)
+        module = _run_notebook(file) if file.suffix == ".ipynb" else _run_file(file)
         for function in uncalled(list(vars(module).values())):
             if function.function.__module__ == module.__name__:
                 _guarded(file, function)
@@ -78,29 +85,68 @@ def module_name_of(file: Path) -> str:
     return f"pipeline_{re.sub(r'[^0-9a-zA-Z_]', '_', file.stem)}_{mark}"
 
 
-def _split(where: str) -> tuple[str, str | None]:
+def split_name(where: str) -> tuple[str, str | None]:
+    """`FILE:DAG` in its two parts; None where no DAG is named."""
     path, colon, name = where.rpartition(":")
     return (path, name) if colon and not Path(where).exists() else (where, None)
 
 
 def _existing(path: Path) -> Path:
     if path.is_dir():
-        raise PipelineMissing(str(path), "is a folder: name a .py file in it")
+        raise PipelineMissing(str(path), "is a folder: name a .py or .ipynb file in it")
     if not path.is_file():
         folder = path.parent if path.parent.is_dir() else Path.cwd()
-        near = [str(path.parent / one.name) for one in folder.glob("*.py")]
+        near = [
+            str(path.parent / one.name)
+            for suffix in SUFFIXES
+            for one in folder.glob(f"*{suffix}")
+        ]
         raise PipelineMissing(str(path), "does not exist", near)
-    if path.suffix != ".py":
-        raise PipelineMissing(str(path), "is not a .py file")
+    if path.suffix not in SUFFIXES:
+        raise PipelineMissing(str(path), "is not a .py or .ipynb file")
     return path.resolve()
+
+
+def _find_modules_beside(file: Path) -> None:
+    folder = str(file.parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+
+
+def _run_notebook(file: Path) -> ModuleType:
+    """Run the cells that define DAGs. Their functions have no place to be imported from
+    (as in a kernel), so that they travel by value: the module does not stay known."""
+    _find_modules_beside(file)
+    name = module_name_of(file)
+    module = ModuleType(name)
+    module.__file__ = str(file)
+    sys.modules[name] = module
+    try:
+        for cell in dag_cells(file):
+            _guarded(file, partial(_run_cell, file, cell, module))
+    finally:
+        sys.modules.pop(name, None)
+    return module
+
+
+def _run_cell(file: Path, cell: Cell, module: ModuleType) -> None:
+    where = cell.name_in(file)
+    lines = cell.source.splitlines(keepends=True)
+    linecache.cache[where] = (len(cell.source), None, lines, where)
+    try:
+        exec(compile(cell.source, where, "exec"), vars(module))
+    except RunWhileLoading as exc:
+        exc.add_note(
+            f"It is in {where}: tag the cell `stop`, and the cells from there on are not "
+            "run when the notebook is loaded."
+        )
+        raise
 
 
 def _run_file(file: Path) -> ModuleType:
     name = module_name_of(file)
-    folder = str(file.parent)
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    spec = spec_from_file_location(name, file, loader=_FreshLoader(name, str(file)))
+    _find_modules_beside(file)
+    spec = spec_from_file_location(name, file, loader=FreshLoader(name, str(file)))
     assert spec is not None  # it is a file that exists
     assert spec.loader is not None  # it was given one
     module = module_from_spec(spec)
@@ -110,7 +156,7 @@ def _run_file(file: Path) -> ModuleType:
     return module
 
 
-class _FreshLoader(SourceFileLoader):
+class FreshLoader(SourceFileLoader):
     """Always compiles the file: a cached version may be one that was edited within a second."""
 
     def get_code(self, fullname: str) -> object:  # type: ignore[override]

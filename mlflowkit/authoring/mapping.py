@@ -1,87 +1,42 @@
-"""Dynamic mapping: one task instance for each combination of its axes' items.
-
-The last axis turns fastest, as in Airflow: x=[1, 2], y=["a", "b"] gives 1a 1b 2a 2b.
-"""
+"""Classic operators that are mapped: `Operator.partial(...).expand(...)`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Mapping
+from inspect import signature
+from typing import TYPE_CHECKING, Any
 
+from mlflowkit.authoring import opened
+from mlflowkit.authoring.axes import (
+    checked_axes,
+    checked_kwargs,
+    expansion_of,
+    mapped_values,
+    refuse_options,
+    refuse_twice,
+    values_at,
+    written_kwargs,
+)
+from mlflowkit.authoring.defaults import default_args_of, filling, surroundings_of
+from mlflowkit.authoring.fill import as_data, fill_rest, filled_options
 from mlflowkit.authoring.meaning import meant_by_name
 from mlflowkit.authoring.operator import BaseOperator, accepted_options
-from mlflowkit.authoring.refs import ParamRef, Ref, XComArg, replaced
-from mlflowkit.core.spec import Axis, Expansion, XComRef
-from mlflowkit.errors import CannotExpand, NotExpandable, UnknownOption
+from mlflowkit.authoring.options import OPTION_NAMES, OWN_ATTRIBUTES
+from mlflowkit.authoring.refs import Ref
+from mlflowkit.errors import UnknownOption
 
 if TYPE_CHECKING:
-    from mlflowkit.authoring.dag import DAG
+    from mlflowkit.authoring.template import Templates
 
-#: Values that tasks can be mapped over when they are written in the DAG.
-EXPANDABLE = (list, tuple, dict, range)
-
-
-def checked_axes(where: str, axes: Mapping[str, object]) -> dict[str, object]:
-    """The axes, each an output of a task or a list, tuple, range or dict.
-
-    Raises:
-        CannotExpand: there are none, or one is a parameter of the DAG.
-        NotExpandable: one is something else.
-    """
-    if not axes:
-        raise CannotExpand(where, ".expand() needs at least one argument")
-    for name, value in axes.items():
-        if isinstance(value, ParamRef):
-            why = (
-                f"{name} is a parameter of the DAG; return it from a task and map over that"
-            )
-            raise CannotExpand(where, why)
-        if not isinstance(value, (XComArg, *EXPANDABLE)):
-            raise NotExpandable(f"{where}, argument {name!r}", type(value).__name__)
-    return dict(axes)
-
-
-def expansion_of(operator: BaseOperator) -> Expansion | None:
-    """How it is mapped, as plain data; None if it is not."""
-    if not operator.axes:
-        return None
-    axes = tuple(
-        Axis(name=name, source=value.ref)
-        if isinstance(value, XComArg)
-        else Axis(name=name, length=len(cast("Sequence[object]", value)))
-        for name, value in operator.axes.items()
-    )
-    return Expansion(axes=axes)
-
-
-def mapped_values(
-    operator: BaseOperator,
-    lengths: Sequence[tuple[str, int]],
-    map_index: int,
-    fetch: Callable[[XComRef, int], object],
-) -> dict[str, object]:
-    """The mapped arguments of one task instance; empty if the task is not mapped.
-
-    Args:
-        lengths: Each axis with its number of items, in the order of the DagSpec.
-        fetch: Gives one item of an XCom, without the rest of it.
-    """
-    if not operator.axes or map_index < 0:
-        return {}
-    found: dict[str, object] = {}
-    left = map_index
-    for name, length in reversed(lengths):
-        left, index = divmod(left, length)
-        found[name] = _item(operator.axes[name], index, fetch)
-    return {name: found[name] for name, _ in lengths}
-
-
-def _item(axis: object, index: int, fetch: Callable[[XComRef, int], object]) -> object:
-    if isinstance(axis, XComArg):
-        return fetch(axis.ref, index)
-    if isinstance(axis, dict):
-        return list(cast("dict[object, object]", axis).items())[index]
-    return cast("Sequence[object]", axis)[index]
+__all__ = [
+    "MappedOperator",
+    "OperatorPartial",
+    "checked_axes",
+    "checked_kwargs",
+    "expansion_of",
+    "mapped_values",
+    "values_at",
+]
 
 
 class OperatorPartial:
@@ -99,16 +54,38 @@ class OperatorPartial:
 
     def expand(self, **axes: object) -> MappedOperator:
         """One task instance for each combination of the items of `axes`."""
-        _check_known(self.operator_class, axes)
-        twice = sorted(set(axes) & set(self.options))
-        if twice:
-            why = f"{twice[0]} is in .partial() and in .expand()"
-            raise CannotExpand(f"task {self.task_id!r}", why)
+        self._check_names(axes)
+        _, inside = surroundings_of(self.options)
+        over = checked_axes(self._where, axes, self.options, inside=inside)
+        return self._make(over)
+
+    def expand_kwargs(self, kwargs: object) -> MappedOperator:
+        """One task instance for each item of `kwargs`: dicts of arguments, or an output."""
+        _, inside = surroundings_of(self.options)
+        over = checked_kwargs(self._where, kwargs, self.options, inside=inside)
+        for item in written_kwargs(over):
+            self._check_names(item)
+        return self._make(over)
+
+    @property
+    def _where(self) -> str:
+        return f"task {self.task_id!r}"
+
+    def _check_names(self, names: Mapping[str, object]) -> None:
+        _check_known(self.operator_class, names)
+        refuse_options(self._where, names)
+
+    def _make(self, over: Mapping[str, object]) -> MappedOperator:
+        dag, group = surroundings_of(self.options)
+        defaults = default_args_of(dag, group)
+        fill = filling(self.operator_class, defaults, {*self.options, *over})
         return MappedOperator(
             self.task_id,
             operator_class=self.operator_class,
-            shared=self.options,
-            over=axes,
+            shared={**fill, **self.options},
+            over=over,
+            dag=dag,
+            task_group=group,
         )
 
 
@@ -117,6 +94,20 @@ def _check_known(operator_class: type[BaseOperator], options: Mapping[str, objec
     for name in options:
         if name not in known:
             raise UnknownOption(operator_class.__name__, name, known)
+
+
+def _class_defaults(operator_class: type[BaseOperator]) -> dict[str, Any]:
+    """Options of every task for which this class has a default of its own."""
+    found: dict[str, Any] = {}
+    for cls in operator_class.__mro__:
+        if cls is BaseOperator:
+            break
+        if "__init__" not in vars(cls):
+            continue
+        for name, one in signature(vars(cls)["__init__"]).parameters.items():
+            if name in OPTION_NAMES and one.default not in (one.empty, None):
+                found.setdefault(name, one.default)
+    return found
 
 
 class MappedOperator(BaseOperator):
@@ -129,16 +120,15 @@ class MappedOperator(BaseOperator):
         operator_class: type[BaseOperator],
         shared: Mapping[str, Any],
         over: Mapping[str, object],
-        dag: DAG | None = None,
-        default_args: Mapping[str, object] | None = None,
         **options: Any,
     ) -> None:
         own = accepted_options(BaseOperator)
         mine = {k: v for k, v in shared.items() if k in own and k != "task_id"}
-        super().__init__(task_id, dag=dag, **{**options, **mine})
+        mine = {**_class_defaults(operator_class), **mine}
+        super().__init__(task_id, **{**mine, **options})
         self.operator_class = operator_class
         self.shared = {k: v for k, v in shared.items() if k not in own}
-        self.axes = checked_axes(f"task {task_id!r}", over)
+        self.axes = dict(over)
         self._given += meant_by_name(operator_class)
 
     @property
@@ -146,11 +136,22 @@ class MappedOperator(BaseOperator):
         return self.operator_class.shown_as or self.operator_class.__name__
 
     def rendered(
-        self, give: Callable[[Ref], object], mapped: Mapping[str, object]
+        self,
+        give: Callable[[Ref], object],
+        mapped: Mapping[str, object],
+        templates: Templates | None = None,
     ) -> BaseOperator:
-        options = replaced({**self.shared, **mapped}, give)
-        made = self.operator_class(self.task_id, **cast("dict[str, Any]", options))
-        made.retry, made.execution_timeout = self.retry, self.execution_timeout
+        where = f"task {self.task_id!r}"
+        refuse_twice(where, mapped, self.shared, ".expand_kwargs()")
+        _check_known(self.operator_class, mapped)
+        refuse_options(where, mapped)
+        given = {**self.shared, **as_data(mapped, self.axes)}
+        options = filled_options(self.operator_class, given, give, templates)
+        with opened.nothing():
+            made = self.operator_class(self.task_id, **options)
+        fill_rest(made, options, templates)
+        for name in OWN_ATTRIBUTES - {"task_id"}:
+            setattr(made, name, getattr(self, name))
         return made
 
     def arguments(self) -> dict[str, object]:

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from mlflowkit.authoring.axes import (
+    checked_axes,
+    checked_kwargs,
+    mapped_names,
+    refuse_twice,
+)
 from mlflowkit.authoring.callers import caller_folder
-from mlflowkit.authoring.mapping import checked_axes
-from mlflowkit.authoring.opened import current_dag
+from mlflowkit.authoring.defaults import surroundings_of
 from mlflowkit.authoring.operator import TASK_OPTIONS, BaseOperator, seconds
 from mlflowkit.authoring.refs import XComArg, has_refs
+from mlflowkit.authoring.template import holds_template, texts_in, unwrapped
 from mlflowkit.errors import (
     BadOption,
-    CannotExpand,
     NoDagOpen,
     NotebookMissing,
     NotInTask,
 )
 from mlflowkit.ports import NotebookOrder, running_task
 from mlflowkit.settings import root
+
+if TYPE_CHECKING:
+    from mlflowkit.authoring.group import TaskGroup
 
 #: Names that are options of a notebook task; every other keyword is a parameter.
 NOTEBOOK_OPTIONS: Final = TASK_OPTIONS | {
@@ -43,7 +51,12 @@ class NotebookOperator(BaseOperator):
         parameters: Values for names of its `parameters` cell.
         returns: Names to take out of the kernel at the end.
         cell_timeout: Most time that one cell may take.
+
+    Texts in the parameters, and the path, are templates. A notebook whose path is one is
+    looked up when the task runs, and runs as it is then.
     """
+
+    template_fields: ClassVar[Sequence[str]] = ("path", "parameters")
 
     def __init__(
         self,
@@ -58,7 +71,10 @@ class NotebookOperator(BaseOperator):
     ) -> None:
         super().__init__(task_id, **options)
         where = f"task {task_id!r}"
-        self.path = str(find_notebook(path))
+        later = holds_template(str(path))
+        self.path = str(path if later else find_notebook(path))
+        #: Where a notebook is looked up whose path is a template.
+        self.folder = str(caller_folder()) if later else ""
         self.parameters: dict[str, object] = dict(parameters or {})
         self.returns = (returns,) if isinstance(returns, str) else tuple(returns)
         self.kernel_name = kernel_name
@@ -70,6 +86,8 @@ class NotebookOperator(BaseOperator):
         task = running_task()
         if task is None:
             raise NotInTask("a notebook task")
+        if self.folder:
+            self.path = str(find_notebook(self.path, Path(self.folder)))
         source, output = Path(self.path), output_path(context["ti"], Path(self.path))
         order = NotebookOrder(
             path=Path(self.snapshot) if self.snapshot else source,
@@ -98,28 +116,42 @@ class NotebookOperator(BaseOperator):
         """
         from mlflowkit.authoring.runtime import part
 
+        if self.folder:
+            return  # which notebook it is shows when it runs
         path = Path(self.path)
         declared = {p.name for p in part("mlflowkit.nbrun.parameters", "infer")(path)}
-        known = {n: v for n, v in self.parameters.items() if not has_refs(v)}
-        later = (self.parameters.keys() | self.axes.keys()) - known.keys() - declared
+        written = self.parameters.items()
+        known = {n: unwrapped(v) for n, v in written if not known_later(v)}
+        mapped = mapped_names(self.axes)
+        later = (self.parameters.keys() | mapped) - known.keys() - declared
         given = {**dict.fromkeys(sorted(later)), **known}
         part("mlflowkit.nbrun.parameters", "check")(path, given, self.kernel_name)
 
     def take_mapped(self, mapped: Mapping[str, object]) -> None:
+        where = f"task {self.task_id!r}"
+        refuse_twice(where, mapped, self.parameters, ".expand_kwargs()")
         self.parameters = {**self.parameters, **mapped}
 
     def arguments(self) -> dict[str, object]:
         return {"parameters": self.parameters}
 
 
-def find_notebook(path: str | Path) -> Path:
+def known_later(value: object) -> bool:
+    """Does it hold something that is put in when the task runs?"""
+    return has_refs(value) or any(holds_template(text) for text in texts_in(value))
+
+
+def find_notebook(path: str | Path, folder: Path | None = None) -> Path:
     """The notebook beside the file that names it, else in the root.
+
+    Args:
+        folder: That of the file; None: who calls now.
 
     Raises:
         NotebookMissing: it is in neither.
     """
     wanted = Path(path).expanduser()
-    places = [caller_folder() / wanted, root() / wanted]
+    places = [(folder or caller_folder()) / wanted, root() / wanted]
     for found in places:
         if found.is_file():
             return found.resolve()
@@ -147,7 +179,7 @@ class NotebookTask:
         Raises:
             NotebookMissing: there is no such notebook.
         """
-        return _make(path, given, {})
+        return _make(path, given, _not_mapped)
 
     def partial(self, path: str | Path, **given: Any) -> MappedNotebook:
         """What all instances of a mapped notebook task share; `.expand()` comes next."""
@@ -165,13 +197,27 @@ class MappedNotebook:
 
     def expand(self, **axes: object) -> XComArg:
         """One task instance for each combination of the items of `axes`."""
-        return _make(self._path, self._given, axes)
+        return _make(
+            self._path, self._given, lambda w, s, g: checked_axes(w, axes, s, inside=g)
+        )
+
+    def expand_kwargs(self, kwargs: object) -> XComArg:
+        """One task instance for each item of `kwargs`: dicts of parameters, or an output."""
+        return _make(
+            self._path, self._given, lambda w, s, g: checked_kwargs(w, kwargs, s, inside=g)
+        )
 
 
-def _make(
-    path: str | Path, given: Mapping[str, Any], axes: Mapping[str, object]
-) -> XComArg:
-    dag = given.get("dag") or current_dag()
+def _not_mapped(*_: object) -> dict[str, object]:
+    return {}
+
+
+#: Gives checked axes from: where that is, names of shared parameters, the group around it.
+_Over = Callable[[str, Iterable[str], "TaskGroup | None"], dict[str, object]]
+
+
+def _make(path: str | Path, given: Mapping[str, Any], over: _Over) -> XComArg:
+    dag, group = surroundings_of(given)
     if dag is None:
         raise NoDagOpen(f"notebook({str(path)!r})", "")
     options = {k: v for k, v in given.items() if k in NOTEBOOK_OPTIONS}
@@ -181,13 +227,12 @@ def _make(
     for name in sorted(set(inside) & set(parameters)):
         raise BadOption(where, name, "is given as a keyword and in params: give it once")
     parameters |= inside
-    for name in sorted(set(axes) & set(parameters)):
-        raise CannotExpand(where, f"{name} is in .partial() and in .expand()")
+    axes = over(where, parameters, group)
     wanted = str(options.pop("task_id", "")) or re.sub(r"[^\w.-]+", "_", Path(path).stem)
     made = NotebookOperator(
-        dag.free_task_id(wanted), path=path, parameters=parameters, **options
+        dag.free_task_id(wanted, group), path=path, parameters=parameters, **options
     )
-    made.axes = checked_axes(where, axes) if axes else {}
+    made.axes = axes
     return made.output
 
 

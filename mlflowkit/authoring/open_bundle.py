@@ -23,6 +23,7 @@ from typing import Any
 from mlflowkit.authoring import opened
 from mlflowkit.authoring.notebook import NotebookOperator
 from mlflowkit.authoring.operator import BaseOperator
+from mlflowkit.authoring.template import TemplateSettings
 from mlflowkit.core.spec import DagSpec
 from mlflowkit.errors import BundleBroken
 
@@ -43,6 +44,7 @@ class OpenBundle:
         self._payload = payload
         #: The `__main__` of tasks; None if this process runs none.
         self._main: ModuleType | None = None
+        self._templates: TemplateSettings | None = None
 
     @property
     def id(self) -> str:
@@ -77,6 +79,45 @@ class OpenBundle:
             stored = self.facts["notebooks"].get(operator.path)
             operator.snapshot = str(self.folder / stored) if stored else ""
         return operator
+
+    def templates(self) -> TemplateSettings:
+        """What the DAG says of its templates: its macros and filters, and stored files."""
+        if self._templates is None:
+            self._templates = self._open_templates()
+        return self._templates
+
+    def _open_templates(self) -> TemplateSettings:
+        stored: Mapping[str, str] | None = self.facts.get("templates")
+        if stored is None:
+            origin = self.facts.get("origin") or ""
+            return TemplateSettings(folder=str(Path(origin).parent) if origin else "")
+        with opened.loading("the macros of a DAG"):
+            unpickler = _Unpickler(io.BytesIO((self.folder / "templates.pkl").read_bytes()))
+            settings: TemplateSettings = unpickler.load()
+            if self._main is not None:
+                unpickler.show_in(self._main)
+        for name, digest in stored.items():
+            settings.files[name] = (self.folder / "sources" / f"{digest}.txt").read_text()
+        return settings
+
+    def callbacks(self) -> Mapping[str, list[Callable[[Any], object]]]:
+        """What the DAG wants called at the end of a run, by kind: success, failure."""
+        return self._load("callbacks.pkl", "the callbacks of a DAG") or {}
+
+    def timetable(self) -> Any:
+        """The DAG's own timetable, if it is code of a person; else None."""
+        return self._load("timetable.pkl", "the timetable of a DAG")
+
+    def _load(self, name: str, what: str) -> Any:
+        path = self.folder / name
+        if not path.is_file():
+            return None
+        with opened.loading(what):
+            unpickler = _Unpickler(io.BytesIO(path.read_bytes()))
+            found = unpickler.load()
+            if self._main is not None:
+                unpickler.show_in(self._main)
+        return found
 
     def own_main(self) -> None:
         """From now on, `__main__` is the one of the tasks, and not the program that runs them."""
@@ -124,6 +165,11 @@ def imports_of(folder: Path | str) -> list[str]:
 def runs_notebooks(folder: Path | str) -> bool:
     """Whether some task of it executes a notebook."""
     return bool(read_facts(Path(folder))["notebooks"])
+
+
+def renders_templates(folder: Path | str) -> bool:
+    """Whether some task of it has templates in its arguments."""
+    return read_facts(Path(folder)).get("templates") is not None
 
 
 def read_facts(folder: Path) -> dict[str, Any]:

@@ -38,6 +38,16 @@ def leave(dag: DAG) -> None:
     _open.set(tuple(one for i, one in enumerate(dags) if i != last))
 
 
+@contextmanager
+def nothing() -> Generator[None, None, None]:
+    """What is made inside belongs to no DAG."""
+    token = _open.set(())
+    try:
+        yield
+    finally:
+        _open.reset(token)
+
+
 def made(dag: DAG) -> None:
     """A DAG was made: remember it, if a file is being loaded."""
     found = _collecting.get()

@@ -3,110 +3,131 @@
 from __future__ import annotations
 
 import copy
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
-from inspect import Parameter, signature
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Unpack
 
-from mlflowkit.authoring import opened
-from mlflowkit.authoring.arrows import Arrows
+from mlflowkit.authoring.defaults import (
+    OperatorType,
+    accepted_options,
+    surroundings_of,
+)
+from mlflowkit.authoring.fill import as_data, fill
+from mlflowkit.authoring.ids import ID_LIMIT_BYTES, checked_id
 from mlflowkit.authoring.meaning import meant_by_name
-from mlflowkit.authoring.refs import Ref, XComArg, refs_in, replaced
+from mlflowkit.authoring.node import Node
+from mlflowkit.authoring.option_values import Callback, seconds, whole
+from mlflowkit.authoring.options import (
+    OPTION_NAMES,
+    OWN_ATTRIBUTES,
+    TASK_OPTIONS,
+    TaskOptions,
+    checked_options,
+)
+from mlflowkit.authoring.params import task_params
+from mlflowkit.authoring.refs import MappedArg, Ref, XComArg, refs_in, replaced
+from mlflowkit.authoring.schedule import aware
 from mlflowkit.core.spec import RetryPolicy
-from mlflowkit.errors import BadOption, CannotExpand, DifferentDags, UnknownOption
+from mlflowkit.core.trigger_rule import TriggerRule
+from mlflowkit.errors import BadOption, CannotExpand, UnknownOption
 
 if TYPE_CHECKING:
     from mlflowkit.authoring.dag import DAG
+    from mlflowkit.authoring.group import TaskGroup
     from mlflowkit.authoring.mapping import OperatorPartial
+    from mlflowkit.authoring.template import Templates
 
-    _OperatorType = type
-else:
-
-    class _OperatorType(type):
-        """Fills in `default_args`, for the options that a class has and was not given."""
-
-        def __call__(cls, *args: object, **options: Any) -> Any:
-            dag = options.get("dag") or opened.current_dag()
-            defaults = {**(dag.default_args if dag else {}), **_own_defaults(options)}
-            if defaults:
-                taken = accepted_options(cls)
-                positional = list(signature(cls.__init__).parameters)[1 : len(args) + 1]
-                given = {*options, *positional}
-                fill = {k: v for k, v in defaults.items() if k in taken and k not in given}
-                options = {**fill, **options}
-            made = super().__call__(*args, **options)
-            made.enter_dag(dag)
-            return made
-
-
-#: Options of every task: reserved names in `notebook(...)` and `dag.run(...)`.
-TASK_OPTIONS: Final = frozenset(
-    {
-        "task_id",
-        "dag",
-        "default_args",
-        "retries",
-        "retry_delay",
-        "retry_exponential_backoff",
-    }
-    | {"max_retry_delay", "execution_timeout", "isolate", "doc", "doc_md", "owner"}
-)
+__all__ = [
+    "ID_LIMIT_BYTES",
+    "TASK_OPTIONS",
+    "BaseOperator",
+    "accepted_options",
+    "checked_id",
+    "seconds",
+]
 #: Attributes that are about a task, rather than arguments of what it does.
-_OWN: Final = frozenset(
-    {"task_id", "retry", "execution_timeout", "isolate", "doc", "owner", "axes"}
-)
-_ID = re.compile(r"[\w.-]+")
-#: Ids become names of files, which may have 255 bytes on most disks.
-ID_LIMIT_BYTES: Final = 200
+_OWN: Final = OWN_ATTRIBUTES | {"axes", "group_axes"}
 
 
-class BaseOperator(Arrows, metaclass=_OperatorType):
+class BaseOperator(Node, metaclass=OperatorType):
     """One task of a DAG. Subclasses do their work in `execute(context)`.
 
     Attributes that hold outputs of other tasks or parameters of the DAG, at any depth,
-    hold the real values when `execute` is called.
+    hold the real values when `execute` is called. The options of every task are those of
+    `options.TaskOptions`; in a task group, `task_id` gets the group's prefix.
+
+    Raises:
+        UnknownOption, BadOption, OptionNotHere: an option that it cannot take.
     """
 
     #: The name people see; the class's own if empty.
     shown_as: ClassVar[str] = ""
+    #: Attributes whose strings are templates, at any depth.
+    template_fields: ClassVar[Sequence[str]] = ()
+    #: Endings of texts that name a file, whose content is the template.
+    template_ext: ClassVar[Sequence[str]] = ()
+    #: How screens show a field, by its name: Airflow's; nothing here reads it.
+    template_fields_renderers: ClassVar[Mapping[str, str]] = {}
+    #: How long an error or an interruption may wait: see `options.TaskOptions`.
+    execution_timeout: timedelta | None
+    isolate: bool
+    doc: str
+    owner: str
+    trigger_rule: TriggerRule | str
+    depends_on_past: bool
+    wait_for_downstream: bool
+    #: Its own; what its weight rule makes of all below or above it is in the DagSpec.
+    priority_weight: int
+    weight_rule: str
+    pool: str
+    pool_slots: int
+    max_active_tis_per_dag: int | None
+    max_active_tis_per_dagrun: int | None
+    _callbacks: dict[str, list[Callback]]
+    outlets: list[Any]
+    inlets: list[Any]
+    #: How long a result counts for equal code and inputs.
+    result_cache: timedelta | None
+    map_index_template: str
+    do_xcom_push: bool
+    #: Whether a second try does no harm; only for `mlflowkit dags lint`.
+    idempotent: bool
+    task_display_name: str
 
     def __init__(
         self,
         task_id: str,
         *,
         dag: DAG | None = None,
+        task_group: TaskGroup | None = None,
         default_args: Mapping[str, object] | None = None,
-        retries: int = 0,
-        retry_delay: timedelta | float = timedelta(minutes=5),
-        retry_exponential_backoff: bool | float = False,
-        max_retry_delay: timedelta | float | None = None,
-        execution_timeout: timedelta | float | None = None,
-        isolate: bool = False,
-        doc: str | None = None,
-        doc_md: str | None = None,
-        owner: str = "",
-        **unknown: object,
+        **options: Unpack[TaskOptions],
     ) -> None:
-        if unknown:
-            name = type(self).__name__
-            raise UnknownOption(name, next(iter(unknown)), accepted_options(type(self)))
-        self.task_id = checked_id("task", "task_id", task_id)
-        where = f"task {task_id!r}"
-        self.retry = RetryPolicy(
-            retries=_whole("retries", retries, where),
-            retry_delay=seconds("retry_delay", retry_delay, where) or timedelta(),
-            exponential_backoff=_backoff(retry_exponential_backoff, where),
-            max_retry_delay=seconds("max_retry_delay", max_retry_delay, where),
-        )
-        self.execution_timeout = seconds("execution_timeout", execution_timeout, where)
-        self.isolate = bool(isolate)
-        self.doc = doc or doc_md or ""
-        self.owner = owner
+        for name in options:
+            if name not in OPTION_NAMES:
+                kind = type(self)
+                raise UnknownOption(kind.__name__, name, accepted_options(kind))
+        dag, group = surroundings_of({"dag": dag, "task_group": task_group})
+        label = checked_id("task", "task_id", task_id)
+        self.task_id = label if group is None else group.child_id(label)
+        where = f"task {self.task_id!r}"
+        self.retry = RetryPolicy()
+        vars(self).update(checked_options(where, options))
+        _check_dates(where, dag, options)
+        own_params = options.get("params")
+        if own_params:
+            self.params: Any = task_params(where, own_params)
+        self.is_setup = self.is_teardown = self.on_failure_fail_dagrun = False
         #: Arguments that it is mapped over: values written in the DAG, or outputs.
         self.axes: dict[str, object] = {}
+        #: Arguments that the task group around it is mapped over.
+        self.group_axes: Mapping[str, object] = group.mapped_over() if group else {}
         self._dag: DAG | None = None
+        self._group = group
         self._upstream: dict[str, BaseOperator] = {}
+        #: What is written at the arrows from those it waits for.
+        self._labels: dict[str, str] = {}
         self._given: tuple[object, ...] = meant_by_name(type(self))
 
     def execute(self, context: Mapping[str, Any]) -> object:
@@ -128,56 +149,27 @@ class BaseOperator(Arrows, metaclass=_OperatorType):
         return XComArg(self)
 
     @property
-    def dag(self) -> DAG | None:
-        return self._dag
-
-    @property
-    def upstream_task_ids(self) -> set[str]:
-        return set(self.upstream())
-
-    @property
-    def downstream_task_ids(self) -> set[str]:
-        tasks = self._dag.tasks if self._dag else ()
-        return {t.task_id for t in tasks if self.task_id in t.upstream()}
-
-    @property
     def operator_name(self) -> str:
         return self.shown_as or type(self).__name__
 
-    # ── graph ──
+    @property
+    def callbacks(self) -> Mapping[str, list[Callback]]:
+        """What is called, by kind: execute, success, failure, retry, skipped."""
+        return self._callbacks
 
-    def joined(self) -> list[BaseOperator]:
-        return [self]
+    @callbacks.setter
+    def callbacks(self, value: object) -> None:
+        why = "is what every task calls its on_..._callback: name the attribute otherwise"
+        raise BadOption(type(self).__name__, "callbacks", why)
 
-    def enter_dag(self, dag: DAG | None) -> None:
-        """Become a task of `dag`, once."""
-        if dag is not None and self._dag is None:
-            dag.add(self)
-            self._dag = dag
+    @property
+    def retries(self) -> int:
+        return self.retry.retries
 
-    def wait_for(self, others: Iterable[BaseOperator]) -> None:
-        """Start only after all of `others`."""
-        for other in others:
-            self._same_dag(other)
-            self._upstream[other.task_id] = other
-        if self._dag is not None and not opened.is_open(self._dag):
-            self._dag.check_graph()
-
-    def _same_dag(self, other: BaseOperator) -> None:
-        self.enter_dag(other.dag)
-        other.enter_dag(self._dag)
-        if self._dag is not other.dag:
-            mine, theirs = (d.dag_id if d else "" for d in (self._dag, other.dag))
-            raise DifferentDags(self.task_id, mine, other.task_id, theirs)
-
-    def upstream(self) -> tuple[str, ...]:
-        """Ids of all tasks it waits for: those joined by arrows, then those it takes from."""
-        found = dict.fromkeys(self._upstream)
-        for ref in self.refs():
-            if isinstance(ref, XComArg):
-                self._same_dag(ref.operator)
-                found[ref.task_id] = None
-        return tuple(found)
+    @retries.setter
+    def retries(self, value: int) -> None:
+        count = whole("retries", value, f"task {self.task_id!r}")
+        self.retry = replace(self.retry, retries=count)
 
     # ── arguments ──
 
@@ -190,92 +182,68 @@ class BaseOperator(Arrows, metaclass=_OperatorType):
         return {k: v for k, v in vars(self).items() if k not in _OWN and k[0] != "_"}
 
     def refs(self) -> Iterator[Ref]:
-        """The stand-ins in its arguments, then those that it is mapped over."""
-        yield from refs_in(self.arguments())
-        yield from refs_in(self.axes)
+        """The stand-ins in its arguments, then those that it is mapped over.
+
+        One for an argument of a mapped group is followed by those it is made of.
+        """
+        for ref in refs_in([self.arguments(), self.axes]):
+            yield ref
+            if isinstance(ref, MappedArg):
+                yield from refs_in(dict(self.group_axes))
 
     def rendered(
-        self, give: Callable[[Ref], object], mapped: Mapping[str, object]
+        self,
+        give: Callable[[Ref], object],
+        mapped: Mapping[str, object],
+        templates: Templates | None = None,
     ) -> BaseOperator:
-        """A copy with real values in the place of stand-ins, for one task instance."""
+        """A copy with real values in the place of stand-ins, for one task instance.
+
+        Strings of its `template_fields` are rendered, if `templates` says how.
+        """
         ready = copy.copy(self)
-        if mapped:
-            ready.take_mapped(mapped)
-        for name, value in ready.arguments().items():
-            setattr(ready, name, replaced(value, give))
+        own: Mapping[str, object] = {} if self.group_axes else mapped
+        if own:
+            ready.take_mapped(as_data(own, self.axes))
+        fill(ready, self.with_group_values(give, mapped), templates, mapped=bool(own))
         return ready
+
+    def with_group_values(
+        self, give: Callable[[Ref], object], mapped: Mapping[str, object]
+    ) -> Callable[[Ref], object]:
+        """`give` that also knows the arguments of the mapped group around the task."""
+
+        def known(ref: Ref) -> object:
+            if not isinstance(ref, MappedArg):
+                return give(ref)
+            return replaced(ref.item_of(mapped, f"task {self.task_id!r}"), give)
+
+        return known if self.group_axes else give
 
     def take_mapped(self, mapped: Mapping[str, object]) -> None:
         """Take the arguments of one mapped instance."""
         raise CannotExpand(f"task {self.task_id!r}", "its operator has no mapped arguments")
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_dag": None, "_upstream": {}, "_given": ()}
+        left_out: dict[str, Any] = {
+            "_dag": None,
+            "_group": None,
+            "_upstream": {},
+            "_labels": {},
+        }
+        return {**vars(self), **left_out, "_given": ()}
 
     def __repr__(self) -> str:
         return f"<{self.operator_name} {self.task_id}>"
 
 
-def accepted_options(cls: type) -> set[str]:
-    """Every keyword that the class or one of its bases takes."""
-    found: set[str] = set()
-    for base in cls.__mro__:
-        if base is not object and "__init__" in vars(base):
-            named = signature(vars(base)["__init__"]).parameters.values()
-            found |= {p.name for p in named if p.kind is not Parameter.VAR_KEYWORD}
-    return found - {"self", "args"}
-
-
-def _own_defaults(options: Mapping[str, object]) -> Mapping[str, object]:
-    given = options.get("default_args")
-    return given if isinstance(given, dict) else {}  # pyright: ignore[reportUnknownVariableType]
-
-
-def checked_id(kind: str, option: str, value: object) -> str:
-    """The id of a task or DAG.
-
-    Raises:
-        BadOption: it has other characters, or its UTF-8 form is longer than ID_LIMIT_BYTES.
-    """
-    if not isinstance(value, str) or not _ID.fullmatch(value):
-        why = "must be a text of letters, digits, '_', '-' and '.', at least one of them"
-        raise BadOption(f"{kind} {value!r}", option, why)
-    size = len(value.encode())
-    if size > ID_LIMIT_BYTES:
-        why = (
-            f"is {size} bytes long in UTF-8; it names files, so at most "
-            f"{ID_LIMIT_BYTES} are possible"
-        )
-        raise BadOption(f"{kind} {value[:30]!r}...", option, why)
-    return value
-
-
-def seconds(name: str, value: object, where: str) -> timedelta | None:
-    """A time span given as a timedelta or in seconds.
-
-    Raises:
-        BadOption: it is something else, or negative.
-    """
-    if value is None:
-        return None
-    span = value
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        span = timedelta(seconds=value)
-    if not isinstance(span, timedelta) or span < timedelta():
-        raise BadOption(where, name, f"must be a timedelta or seconds, not {value!r}")
-    return span
-
-
-def _whole(name: str, value: object, where: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise BadOption(where, name, f"must be a whole number from 0 on, not {value!r}")
-    return value
-
-
-def _backoff(value: object, where: str) -> float:
-    if isinstance(value, bool):
-        return 2.0 if value else 1.0
-    if isinstance(value, (int, float)) and value >= 1.0:
-        return float(value)
-    why = f"must be True, False or a factor from 1.0 on, not {value!r}"
-    raise BadOption(where, "retry_exponential_backoff", why)
+def _check_dates(where: str, dag: DAG | None, options: TaskOptions) -> None:
+    """Dates are the DAG's: a task may only repeat them."""
+    for name in ("start_date", "end_date"):
+        given = options.get(name)
+        if (
+            given is not None
+            and dag is not None
+            and aware(where, given) != getattr(dag, name)
+        ):
+            raise BadOption(where, name, "differs from the DAG's; give it to the DAG")

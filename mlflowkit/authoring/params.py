@@ -7,48 +7,81 @@ from __future__ import annotations
 
 import json
 import types
-from collections.abc import Callable, Mapping
-from enum import Enum
+from collections.abc import Callable, Iterable, Mapping
 from inspect import Parameter, signature, unwrap
-from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
+from mlflowkit.authoring.param_schema import (
+    Schema,
+    as_json,
+    check_keywords,
+    check_schema,
+    fits,
+    schema_of,
+)
 from mlflowkit.authoring.refs import has_refs
 from mlflowkit.core.spec import DagSpec, ParamSpec
-from mlflowkit.errors import BadOption, MissingParameter, UnknownParameter, WrongType
-
-Schema = dict[str, Any]
-_PLAIN: dict[object, Schema] = {
-    int: {"type": "integer"},
-    float: {"type": "number"},
-    str: {"type": "string"},
-    bool: {"type": "boolean"},
-    type(None): {"type": "null"},
-    list: {"type": "array"},
-    tuple: {"type": "array"},
-    set: {"type": "array"},
-    dict: {"type": "object"},
-}
+from mlflowkit.errors import (
+    BadOption,
+    MissingParameter,
+    ScheduledWithoutDefault,
+    UnknownParameter,
+)
 
 
 class Param:
     """A parameter with more to say: `Param(5, type="integer", minimum=1)`.
 
     Args:
-        default: Its value if none is given; leave it out to make the parameter required.
-        schema: JSON Schema keywords.
+        default: Its value if none is given; leave it out to make the parameter required. A
+            default of None that the schema does not allow means the same, as in Airflow.
+        description: For people.
+        source: Taken for Airflow's sake; nothing here reads it.
+        schema: JSON Schema keywords, or all of them as `schema={...}`.
     """
 
     def __init__(
-        self, default: object = ..., *, description: str = "", **schema: Any
+        self,
+        default: object = ...,
+        description: str | None = None,
+        source: str | None = None,
+        **schema: Any,
     ) -> None:
-        self.default = default
-        self.schema: Schema = {**schema}
+        self.default, self.source = default, source
+        whole: Schema = schema.pop("schema", None) or {}
+        self.schema: Schema = {**whole, **schema}
         if description:
             self.schema["description"] = description
+        nothing = default is None and bool(self.schema)
+        if nothing and not fits(self.schema, None):
+            self.default = ...
 
     @property
     def required(self) -> bool:
         return self.default is ...
+
+    @property
+    def value(self) -> object:
+        """Its default, or None."""
+        return None if self.required else self.default
+
+    @property
+    def description(self) -> str | None:
+        return self.schema.get("description")
+
+    def resolve(self, value: object = ...) -> object:
+        """The value, or the default, checked against the schema.
+
+        Raises:
+            MissingParameter: there is neither.
+            WrongType, RuleBroken: it does not fit.
+        """
+        chosen = self.default if value is ... else value
+        if chosen is ...:
+            raise MissingParameter("a Param", "value")
+        found = as_json(self.schema, chosen)
+        check_schema("a Param", "value", self.schema, found)
+        return found
 
 
 def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
@@ -103,7 +136,9 @@ def param_spec(
     """
     param = value if isinstance(value, Param) else Param(value)
     full = {**(schema or {}), **param.schema}
-    default = plain(param.default)
+    if set(param.schema) - {"description", "title"}:
+        check_keywords(where, name, full)
+    default = as_json(full, param.default)
     text = None if param.required else _json(where, name, default)
     spec = ParamSpec(
         name=name,
@@ -115,43 +150,6 @@ def param_spec(
     if not param.required:
         check_value(where, spec, default)
     return spec
-
-
-def schema_of(annotation: object) -> Schema:
-    """The JSON Schema of an annotation; {} (everything) for one that JSON cannot say."""
-    if annotation in _PLAIN if _hashable(annotation) else False:
-        return dict(_PLAIN[annotation])
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin is Literal:
-        return {"enum": list(arguments)}
-    if origin in (Union, types.UnionType):
-        options = [schema_of(one) for one in arguments]
-        return {} if {} in options else {"anyOf": options}
-    if origin in (list, set, tuple):
-        return _array_of(origin, arguments)
-    if origin is dict:
-        values = schema_of(arguments[1])
-        return {
-            "type": "object",
-            **({"additionalProperties": values} if values else {}),
-        }
-    if isinstance(annotation, type) and issubclass(annotation, Enum):
-        return {"enum": [member.value for member in annotation]}
-    return {}
-
-
-def _array_of(origin: object, arguments: tuple[Any, ...]) -> Schema:
-    if origin is tuple and not (len(arguments) == 2 and arguments[1] is ...):
-        items = [schema_of(one) for one in arguments]
-        size = len(items)
-        return {
-            "type": "array",
-            "prefixItems": items,
-            "minItems": size,
-            "maxItems": size,
-        }
-    items_schema = schema_of(arguments[0])
-    return {"type": "array", **({"items": items_schema} if items_schema else {})}
 
 
 def validate_params(spec: DagSpec, given: Mapping[str, object]) -> dict[str, Any]:
@@ -168,15 +166,36 @@ def validate_params(spec: DagSpec, given: Mapping[str, object]) -> dict[str, Any
     found: dict[str, Any] = {}
     for name, param in known.items():
         if name in given:
-            as_json = plain(given[name])
-            check_value(where, param, as_json)
+            in_json = as_json(json.loads(param.schema_json), given[name])
+            check_value(where, param, in_json)
             # A declared type is JSON's; what has none stays as it is, a tuple or a DataFrame.
-            found[name] = given[name] if param.schema_json == "{}" else as_json
+            found[name] = given[name] if param.schema_json == "{}" else in_json
         elif param.required:
             raise MissingParameter(where, name)
         else:
             found[name] = json.loads(param.default_json or "null")
     return found
+
+
+def check_scheduled(dag_id: str, params: Iterable[ParamSpec]) -> None:
+    """Raises ScheduledWithoutDefault if a parameter of a DAG with a schedule has none."""
+    for param in params:
+        if param.required:
+            raise ScheduledWithoutDefault(dag_id, param.name)
+
+
+def task_params(where: str, given: Mapping[str, object]) -> dict[str, object]:
+    """The `params` of a task, which win over defaults of the DAG's.
+
+    Raises:
+        MissingParameter: one has no value.
+        WrongType, RuleBroken, BadOption: a value does not fit.
+    """
+    specs = [param_spec(where, name, value) for name, value in given.items()]
+    for spec in specs:
+        if spec.required:
+            raise MissingParameter(where, spec.name)
+    return {spec.name: json.loads(spec.default_json or "null") for spec in specs}
 
 
 def params_from_text(spec: DagSpec, texts: Mapping[str, str]) -> dict[str, Any]:
@@ -186,7 +205,7 @@ def params_from_text(spec: DagSpec, texts: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _from_text(schema: Schema, text: str) -> object:
-    if _fits(schema, text) and schema:
+    if fits(schema, text) and schema:
         return text
     try:
         return json.loads(text)
@@ -196,37 +215,10 @@ def _from_text(schema: Schema, text: str) -> object:
 
 
 def check_value(where: str, param: ParamSpec, value: object) -> None:
-    """Raises WrongType if the value does not fit the parameter's schema."""
+    """Raises WrongType or RuleBroken if the value does not fit the parameter's schema."""
     schema: Schema = json.loads(param.schema_json)
-    if not has_refs(value) and not _fits(schema, value):
-        raise WrongType(where, param.name, param.annotation or _words(schema), value)
-
-
-def _fits(schema: Schema, value: object) -> bool:
-    if not schema:
-        return True
-    simple = schema.get("type") if len(schema) == 1 else None
-    if simple == "string":
-        return isinstance(value, str)
-    if simple == "boolean":
-        return isinstance(value, bool)
-    if simple in ("integer", "number") and not isinstance(value, float):
-        return isinstance(value, int) and not isinstance(value, bool)
-    import jsonschema
-
-    validator = jsonschema.Draft202012Validator(schema)  # pyright: ignore[reportUnknownMemberType]
-    return bool(validator.is_valid(cast("Any", value)))  # pyright: ignore[reportUnknownMemberType]
-
-
-def plain(value: object) -> object:
-    """Enum members as their values, tuples and sets as lists: what JSON would make of it."""
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(item) for item in cast("list[object]", value)]
-    if isinstance(value, dict):
-        return {k: plain(v) for k, v in cast("dict[object, object]", value).items()}
-    return value
+    if not has_refs(value):
+        check_schema(where, param.name, schema, value, param.annotation)
 
 
 def _json(where: str, name: str, value: object) -> str:
@@ -237,19 +229,7 @@ def _json(where: str, name: str, value: object) -> str:
         raise BadOption(where, name, why) from exc
 
 
-def _hashable(value: object) -> bool:
-    return getattr(type(value), "__hash__", None) is not None and not get_args(value)
-
-
 def _shown(annotation: object) -> str:
     if annotation is None:
         return ""
     return annotation.__name__ if isinstance(annotation, type) else str(annotation)
-
-
-def _words(schema: Schema) -> str:
-    if set(schema) == {"type"}:
-        return str(schema["type"])
-    if "enum" in schema:
-        return f"one of {schema['enum']}"
-    return f"as its schema says ({json.dumps(schema, sort_keys=True)})"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter, Signature, signature
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
+from mlflowkit.authoring.axes import mapped_names, refuse_twice
 from mlflowkit.authoring.context import CONTEXT_NAMES
 from mlflowkit.authoring.meaning import meant_by_name, plain_function
 from mlflowkit.authoring.operator import BaseOperator
+from mlflowkit.core.spec import KWARGS_AXIS
 from mlflowkit.errors import (
     BadOption,
     MissingParameter,
@@ -25,6 +27,8 @@ class PythonOperator(BaseOperator):
         UnknownParameter, MissingParameter: the arguments do not fit the function.
     """
 
+    template_fields: ClassVar[Sequence[str]] = ("templates_dict", "op_args", "op_kwargs")
+
     def __init__(
         self,
         task_id: str,
@@ -33,6 +37,8 @@ class PythonOperator(BaseOperator):
         op_args: Sequence[object] = (),
         op_kwargs: Mapping[str, object] | None = None,
         multiple_outputs: bool = False,
+        templates_dict: Mapping[str, object] | None = None,
+        templates_exts: Sequence[str] = (),
         **options: Any,
     ) -> None:
         super().__init__(task_id, **options)
@@ -43,24 +49,44 @@ class PythonOperator(BaseOperator):
         self.op_args: tuple[object, ...] = tuple(op_args)
         self.op_kwargs: dict[str, object] = dict(op_kwargs or {})
         self.multiple_outputs = multiple_outputs
+        #: Templates that the function finds rendered in `templates_dict`.
+        self.templates_dict = dict(templates_dict) if templates_dict is not None else None
+        if templates_exts:
+            vars(self)["template_ext"] = tuple(templates_exts)
+
+    def call(self, context: Mapping[str, Any]) -> Any:
+        """Call the function: what it returns."""
+        if self.templates_dict is not None:
+            cast("dict[str, Any]", context)["templates_dict"] = self.templates_dict
+        kwargs = with_context(self.python_callable, self.op_args, self.op_kwargs, context)
+        return self.python_callable(*self.op_args, **kwargs)
 
     def execute(self, context: Mapping[str, Any]) -> object:
-        kwargs = with_context(self.python_callable, self.op_args, self.op_kwargs, context)
-        value = self.python_callable(*self.op_args, **kwargs)
+        value = self.call(context)
         if self.multiple_outputs and value is not None:
             push_each(self.task_id, value)
         return value
 
     def take_mapped(self, mapped: Mapping[str, object]) -> None:
+        where = f"task {self.task_id!r}"
+        refuse_twice(where, mapped, self.op_kwargs, ".expand_kwargs()")
         self.op_kwargs = {**self.op_kwargs, **mapped}
+        if KWARGS_AXIS in self.axes:
+            check_call(where, self.python_callable, self.op_args, self.op_kwargs)
 
     def check_arguments(self) -> None:
         """Raises UnknownParameter or MissingParameter if they do not fit the function."""
-        given = {**self.op_kwargs, **self.axes}
-        check_call(f"task {self.task_id!r}", self.python_callable, self.op_args, given)
+        given = {**self.op_kwargs, **dict.fromkeys(mapped_names(self.axes))}
+        check_call(
+            f"task {self.task_id!r}",
+            self.python_callable,
+            self.op_args,
+            given,
+            some_missing=KWARGS_AXIS in self.axes,
+        )
 
     def arguments(self) -> dict[str, object]:
-        own = ("python_callable", "multiple_outputs")
+        own = ("python_callable", "multiple_outputs", "template_ext", "conditions")
         return {k: v for k, v in super().arguments().items() if k not in own}
 
 
@@ -104,7 +130,13 @@ def with_context(
     else:
         keyword = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
         names = {p.name for p in parameters if p.kind in keyword} & set(context)
-    return {**{k: context[k] for k in names - taken}, **kwargs}
+    unasked = getattr(context, "by_keyword", None)
+    named = {p.name for p in parameters}
+    filled = {
+        k: context[k] if unasked is None or k in named else unasked(k)
+        for k in names - taken - set(kwargs)
+    }
+    return {**filled, **kwargs}
 
 
 def check_call(

@@ -6,18 +6,45 @@ task or the DAG that it belongs to.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from mlflowkit.authoring.arrows import Arrows
+from mlflowkit.authoring.scopes import Markable
 from mlflowkit.core.spec import RETURN_VALUE, TaskId, XComRef
-from mlflowkit.errors import NotYetKnown
+from mlflowkit.errors import MissingParameter, NotYetKnown
 
 if TYPE_CHECKING:
+    from mlflowkit.authoring.composed import ConcatArg, MapArg, ZipArg
     from mlflowkit.authoring.operator import BaseOperator
 
 
-class XComArg(Arrows):
+class Composable:
+    """What items can be taken from: changed, put side by side, or one after another."""
+
+    def map(self, function: Callable[[Any], Any]) -> MapArg:
+        """Each item as `function` makes it, in the worker that takes it.
+
+        Where it raises TaskSkipped, the task instance of that item is skipped.
+        """
+        from mlflowkit.authoring.composed import MapArg
+
+        return MapArg(self, function)
+
+    def zip(self, *others: object, **fill: object) -> ZipArg:
+        """Tuples of items: as many as the shortest has, or with `fillvalue=` the longest."""
+        from mlflowkit.authoring.composed import ZipArg
+
+        return ZipArg((self, *others), **fill)
+
+    def concat(self, *others: object) -> ConcatArg:
+        """Its items, then those of the others."""
+        from mlflowkit.authoring.composed import ConcatArg
+
+        return ConcatArg((self, *others))
+
+
+class XComArg(Arrows, Markable, Composable):
     """The value that a task will give: pass it to another task.
 
     `output["model"]` is one of several values. It can also be joined with `>>`.
@@ -117,14 +144,78 @@ class ParamRef:
     __lt__ = __le__ = __gt__ = __ge__ = _arithmetic
 
 
-Ref = XComArg | ParamRef
+class MappedArg:
+    """An argument of a mapped task group: each of its instances gets an item."""
+
+    def __init__(self, group_id: str, name: str, default: tuple[object, ...] = ()) -> None:
+        self.group_id, self.name = group_id, name
+        #: Empty, or its value where an item says nothing of it.
+        self.default = default
+
+    def item_of(self, mapped: Mapping[str, object], where: str) -> object:
+        """Its value for one instance of the group."""
+        if self.name in mapped:
+            return mapped[self.name]
+        if not self.default:
+            raise MissingParameter(where, self.name)
+        return self.default[0]
+
+    def __repr__(self) -> str:
+        return f"the argument {self.name!r} of the mapped task group {self.group_id!r}"
+
+    def __iter__(self) -> NoReturn:
+        raise NotYetKnown(repr(self), "looped over")
+
+    def __len__(self) -> NoReturn:
+        raise NotYetKnown(repr(self), "measured with len()")
+
+    def __bool__(self) -> NoReturn:
+        raise NotYetKnown(repr(self), "tested with `if`, `and`, `or` or `not`")
+
+    def __getitem__(self, key: object) -> NoReturn:
+        raise NotYetKnown(repr(self), f"indexed with {key!r}")
+
+    def __format__(self, spec: str) -> NoReturn:
+        raise NotYetKnown(repr(self), "put into a text")
+
+    def __str__(self) -> NoReturn:
+        raise NotYetKnown(repr(self), "made into a text")
+
+
+class Composed(Arrows, Composable):
+    """Items made of other items: `.map()`, `.zip()`, `.concat()`."""
+
+    #: Outputs of tasks, other composed items, or values written in the DAG.
+    parts: tuple[object, ...]
+
+    def joined(self) -> list[BaseOperator]:
+        return [ref.operator for ref in refs_in(self) if isinstance(ref, XComArg)]
+
+    def put_together(self, values: list[object]) -> object:
+        """Its items, from the values of its parts."""
+        raise NotImplementedError
+
+    def __iter__(self) -> NoReturn:
+        raise NotYetKnown("what is made of outputs", "looped over")
+
+    def __len__(self) -> NoReturn:
+        raise NotYetKnown("what is made of outputs", "measured with len()")
+
+    def __bool__(self) -> NoReturn:
+        how = "tested with `if`, `and`, `or` or `not`"
+        raise NotYetKnown("what is made of outputs", how)
+
+
+Ref = XComArg | ParamRef | MappedArg
 _HOLD_NOTHING = {type(None), bool, int, float, str, bytes}
 
 
 def refs_in(value: object) -> Iterator[Ref]:
     """Every stand-in inside `value`: in lists, tuples, sets and dicts, at any depth."""
-    if isinstance(value, (XComArg, ParamRef)):
+    if isinstance(value, (XComArg, ParamRef, MappedArg)):
         yield value
+    elif isinstance(value, Composed):
+        yield from refs_in(value.parts)
     elif isinstance(value, dict):
         for key, item in cast("dict[object, object]", value).items():
             yield from refs_in(key)
@@ -143,8 +234,10 @@ def has_refs(value: object) -> bool:
 
 def replaced(value: object, give: Callable[[Ref], object]) -> object:
     """`value` with every stand-in replaced. What holds none is returned as it is."""
-    if isinstance(value, (XComArg, ParamRef)):
+    if isinstance(value, (XComArg, ParamRef, MappedArg)):
         return give(value)
+    if isinstance(value, Composed):
+        return value.put_together([replaced(part, give) for part in value.parts])
     if not has_refs(value):
         return value
     if isinstance(value, dict):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from mlflowkit.authoring.mapping import mapped_values
 from mlflowkit.authoring.operator import BaseOperator
 from mlflowkit.authoring.refs import Ref, XComArg
+from mlflowkit.authoring.template import Templates
 from mlflowkit.core.spec import XComRef
 from mlflowkit.errors import MissingParameter
 
@@ -18,13 +19,18 @@ def render(
     resolve: Callable[[XComRef], object],
     params: Mapping[str, object],
     mapped: Mapping[str, object],
+    templates: Templates | None = None,
 ) -> BaseOperator:
-    """A copy of the operator with real values instead of stand-ins.
+    """A copy of the operator with real values instead of stand-ins and templates.
 
     Args:
         resolve: Gives an XCom; for a mapped task a sequence, read as it is used.
         params: The run's parameters.
         mapped: This instance's arguments, from `mapped_values`.
+        templates: Renders template fields; None leaves them as they are.
+
+    Raises:
+        TemplateError: a template cannot be rendered.
     """
 
     def give(ref: Ref) -> object:
@@ -34,4 +40,4 @@ def render(
             raise MissingParameter(f"task {operator.task_id!r}", ref.name)
         return params[ref.name]
 
-    return operator.rendered(give, mapped)
+    return operator.rendered(give, mapped, templates)

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import typer
 
-from mlflowkit.cli import dags, demo, engine, notebook, run, runs
+from mlflowkit.cli import (
+    connections,
+    dags,
+    demo,
+    engine,
+    export,
+    notebook,
+    pools,
+    run,
+    runs,
+    variables,
+)
 
 app = typer.Typer(
     name="mlflowkit",
@@ -19,8 +30,12 @@ app.command("run")(run.run)
 app.command("test")(run.in_process)
 app.add_typer(runs.app, name="runs")
 app.add_typer(dags.app, name="dags")
+app.add_typer(export.app, name="export")
 app.add_typer(notebook.app, name="notebook")
 app.add_typer(engine.app, name="engine")
+app.add_typer(connections.app, name="connections")
+app.add_typer(variables.app, name="variables")
+app.add_typer(pools.app, name="pools")
 app.command("demo")(demo.demo)
 
 

@@ -8,34 +8,22 @@ anything, and never shows a secret in its repr or in an error.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
-from mlflowkit.errors import InvalidConnection
+from mlflowkit.core.masking import MASK, masked_by_name, secrets_by_name
+from mlflowkit.errors import InternalError, InvalidConnection
 
+#: A variable of the environment with this prefix defines a connection.
+ENV_PREFIX: Final = "MLFLOWKIT_CONN_"
 #: The query parameter that holds all extras as one JSON text.
 EXTRA_KEY: Final = "__extra__"
 
 _JSON_FIELDS: Final = frozenset(
     {"conn_type", "description", "login", "password", "host", "port", "schema", "extra"}
 )
-_SECRET_WORDS: Final = (
-    "access_key_id",
-    "api_key",
-    "apikey",
-    "authorization",
-    "credential",
-    "keyfile",
-    "passphrase",
-    "passwd",
-    "password",
-    "private_key",
-    "secret",
-    "token",
-)
-_MASK: Final = "***"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +38,20 @@ class Connection:
     port: int | None = None
     schema: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    description: str | None = None
+
+    @classmethod
+    def get(cls, conn_id: str) -> Connection:
+        """The connection of this id, from the first place that knows it: the environment,
+        the secrets back end, the store.
+
+        Raises:
+            ConnectionMissing: no place knows it.
+            InvalidConnection: it is defined, in a way that cannot be read.
+        """
+        if not _places:
+            raise InternalError("mlflowkit.hooks.base was never imported in this process")
+        return _places[-1](conn_id)
 
     @property
     def extra_dejson(self) -> dict[str, Any]:
@@ -118,7 +120,36 @@ class Connection:
             port=_port(facts.get("port"), where),
             schema=_text(facts.get("schema")),
             extra=_extra_of_json(facts.get("extra"), where),
+            description=_text(facts.get("description")),
         )
+
+    def secrets(self) -> list[str]:
+        """The values in it that no log should show: the password, extras with secret names."""
+        found = [self.password] if self.password else []
+        return [*found, *secrets_by_name(self.extra)]
+
+    def facts(self) -> dict[str, Any]:
+        """The fields that are there, as JSON has them; `extra` is an object. Holds the secrets."""
+        names = ("conn_type", "description", "host", "login", "password", "port", "schema")
+        found = {name: getattr(self, name) for name in names}
+        found["extra"] = dict(self.extra) or None
+        return {name: value for name, value in found.items() if value is not None}
+
+    def to_json(self) -> str:
+        """The JSON that `from_json` reads back as this connection. Holds the secrets."""
+        return json.dumps(self.facts())
+
+    def as_json(self) -> str:
+        """`to_json`, under Airflow's name."""
+        return self.to_json()
+
+    def get_uri(self) -> str:
+        """`to_uri`, under Airflow's name."""
+        return self.to_uri()
+
+    def get_password(self) -> str | None:
+        """The password, under Airflow's name."""
+        return self.password
 
     def to_uri(self) -> str:
         """The URI that `from_uri` reads back as this connection. Holds the secrets."""
@@ -135,8 +166,8 @@ class Connection:
 
     def __repr__(self) -> str:
         """All parts, with the password and the extras that look secret masked."""
-        password = None if self.password is None else _MASK
-        extra = _masked(self.extra)
+        password = None if self.password is None else MASK
+        extra = masked_by_name(self.extra)
         return (
             f"Connection(conn_id={self.conn_id!r}, conn_type={self.conn_type!r}, "
             f"host={self.host!r}, login={self.login!r}, password={password!r}, "
@@ -144,21 +175,13 @@ class Connection:
         )
 
 
-def looks_secret(name: str) -> bool:
-    """Whether an extra of this name is one that should not be shown."""
-    name = name.lower().replace("-", "_")
-    return any(word in name for word in _SECRET_WORDS)
+#: What `Connection.get` asks: `hooks.base` puts itself here when it is imported.
+_places: list[Callable[[str], Connection]] = []
 
 
-def _masked(value: Any, name: str = "") -> Any:
-    if name and looks_secret(name):
-        return _MASK
-    if isinstance(value, Mapping):
-        inside = cast("Mapping[str, Any]", value)
-        return {key: _masked(inner, str(key)) for key, inner in inside.items()}
-    if isinstance(value, list | tuple):
-        return [_masked(inner) for inner in cast("list[Any]", value)]
-    return value
+def look_up_with(find: Callable[[str], Connection]) -> None:
+    """From now on `Connection.get` asks this."""
+    _places[:] = [find]
 
 
 def _conn_type(text: str) -> str:

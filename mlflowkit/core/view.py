@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from mlflowkit.core.machine import InstanceRow, NodeRow, RunRow
+from mlflowkit.core.machine.run import Node
 from mlflowkit.core.spec import UNMAPPED, DagSpec, TaskSpec
 from mlflowkit.core.states import RUN_ENDED, TaskState
 
@@ -112,6 +113,17 @@ class RunView:
                 index = f"[{instance.map_index}]" if instance.map_index != UNMAPPED else ""
                 found[f"{task.task_id}{index}"] = str(instance.state)
         return found
+
+
+def state_of_task(node: Node) -> TaskState:
+    """The state of a task in a run: of several instances the loudest while it goes on, and
+    the worst at its end."""
+    if node.done:
+        return node.outcome()
+    states = {instance.state for instance in node.instances.values()}
+    if node.unstarted:
+        states.add(TaskState.SCHEDULED)
+    return next((s for s in _LOUDEST if s in states), TaskState.NONE)
 
 
 def task_views(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 
+from mlflowkit.core.machine.expand import axis_length
 from mlflowkit.core.spec import (
     UNMAPPED,
     AttemptId,
@@ -18,6 +19,7 @@ from mlflowkit.core.spec import (
 )
 from mlflowkit.core.values import StoredValue
 from mlflowkit.ports import LaunchOrder, Surroundings
+from mlflowkit.store.planned import PLANNED_TYPES
 from mlflowkit.store.runs import StoredRun
 
 #: Inline XComs of a run that are kept in memory: the next task usually wants them at once.
@@ -40,12 +42,27 @@ class OwnedRun:
         self._logs = f"{self._folder}/logs"
         self._states = str(home / "state" / self.run_id)
         self._artifacts = str(home / "artifacts")
+        self.facts = found.facts
         self._facts = json.dumps({k: _plain(v) for k, v in found.facts.items()}).encode()
         self._xcoms: OrderedDict[tuple[str, int, str], StoredValue] = OrderedDict()
 
     @property
     def run_id(self) -> RunId:
         return self.run.run_id
+
+    @property
+    def dag_id(self) -> str:
+        return self.run.spec.dag_id
+
+    @property
+    def is_planned(self) -> bool:
+        """Whether it comes of a schedule or a backfill."""
+        return self.facts["run_type"] in PLANNED_TYPES
+
+    @property
+    def logical_date(self) -> datetime:
+        found: datetime = self.facts["logical_date"]
+        return found
 
     def remember(self, task_id: str, map_index: int, key: str, value: StoredValue) -> None:
         self._xcoms[task_id, map_index, key] = value
@@ -93,6 +110,34 @@ class OwnedRun:
             axes=tuple(axes),
             expanded_keys=task.expanded_keys,
             isolate=task.isolate,
+            first_started_at=instance.first_started_at,
+            reschedules=instance.reschedules,
+            cache_code=task.fingerprint if task.cache is not None else "",
+            log=f"{log}.log",
+            journal=f"{log}.jsonl",
+            state_dir=f"{self._states}/{name}",
+            output_base=f"{self._folder}/{name}",
+            artifacts=self._artifacts,
+        )
+
+    def service_order(
+        self, attempt: AttemptId, service: str, arguments: Mapping[str, object]
+    ) -> LaunchOrder:
+        """Code of a person that is no task: a callback, for one."""
+        name = instance_name(attempt.task_id, attempt.map_index) or "run"
+        log = f"{self._logs}/{name}.{service}.{-attempt.number}"
+        task = self.run.spec.tasks.get(attempt.task_id)
+        return LaunchOrder(
+            attempt=attempt,
+            try_number=1,
+            max_tries=task.retry.retries + 1 if task else 1,
+            bundle=self.bundle,
+            surroundings=self.surroundings,
+            params_json=self.params_json,
+            facts_json=self._facts,
+            isolate=True,
+            service=service,
+            service_json=json.dumps(arguments, default=str).encode(),
             log=f"{log}.log",
             journal=f"{log}.jsonl",
             state_dir=f"{self._states}/{name}",
@@ -105,16 +150,9 @@ class OwnedRun:
         found: list[tuple[str, int]] = []
         left = map_index
         for axis in reversed(expansion.axes):
-            length = axis.length if axis.source is None else self._length(axis.source)
-            left, at = divmod(left, max(length or 1, 1))
+            left, at = divmod(left, max(axis_length(self.run, axis) or 1, 1))
             found.append((axis.name, at))
         return found[::-1]
-
-    def _length(self, source: XComRef) -> int:
-        node = self.run.nodes[source.task_id]
-        if node.mapped:
-            return node.counts["success"]  # type: ignore[index]  # the state's own text
-        return node.row.lengths[source.key]
 
     def _items(
         self, expansion: Expansion, at: dict[str, int], fetch: Fetch, slice_: Slice
@@ -122,16 +160,17 @@ class OwnedRun:
         """The sources of the axes: a small list's item alone, else the whole by reference."""
         found: dict[str, StoredValue | None] = {}
         for axis in expansion.axes:
-            source = axis.source
-            if source is None or self.run.spec.tasks[source.task_id].expansion is not None:
-                continue
-            whole = self.xcom(source, fetch)
-            index = at[axis.name]
-            item = slice_(whole, index) if whole is not None else None
-            if item is not None:
-                found[f"{source.task_id}\0{source.key}\0{index}"] = item
-            else:
-                found[f"{source.task_id}\0{source.key}"] = whole
+            for source in axis.sources():
+                if self.run.spec.tasks[source.task_id].expansion is not None:
+                    continue
+                whole = self.xcom(source, fetch)
+                index = at[axis.name]
+                alone = whole if axis.source is not None else None
+                item = slice_(alone, index) if alone is not None else None
+                if item is not None:
+                    found[f"{source.task_id}\0{source.key}\0{index}"] = item
+                else:
+                    found[f"{source.task_id}\0{source.key}"] = whole
         return found
 
 

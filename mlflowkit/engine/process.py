@@ -13,37 +13,48 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import OperationalError
 
-from mlflowkit.core.decisions import Kill
+from mlflowkit.core.decisions import Call, Kill, Launch
 from mlflowkit.core.events import (
     AttemptLost,
     AttemptStarted,
     CancelAsked,
     Event,
+    PastSettled,
     RetryAsked,
     RunOpened,
     TimePassed,
 )
-from mlflowkit.core.spec import RETURN_VALUE, AttemptId, RunId, TaskId
-from mlflowkit.core.states import RunState, TaskState
-from mlflowkit.engine import failpoints
+from mlflowkit.core.spec import AttemptId, DagSpec, RunId, TaskId
+from mlflowkit.core.states import RUN_ENDED, RunState
+from mlflowkit.engine import failpoints, past
+from mlflowkit.engine.answers import Answers
 from mlflowkit.engine.failpoints import failpoint
+from mlflowkit.engine.gates import Gates
 from mlflowkit.engine.locks import HomeLock, bury_earlier_engines, engine_folder
 from mlflowkit.engine.loop import SelectLoop
 from mlflowkit.engine.owned import OwnedRun, Slice
+from mlflowkit.engine.schedules import Schedules
+from mlflowkit.engine.service_attempts import (
+    ServiceAttempts,
+    callback_arguments,
+    callback_id,
+    is_service,
+)
 from mlflowkit.engine.services import ServiceProcesses
 from mlflowkit.engine.turn import TurnResult, Turns
 from mlflowkit.errors import (
+    BadPool,
     HomeUnwritable,
-    InternalError,
+    PoolMissing,
     RunNotFound,
     RunStillRunning,
     TaskNotInRun,
@@ -52,6 +63,7 @@ from mlflowkit.ports import Executor, Loop, Report, RunRequest, Surroundings
 from mlflowkit.store import runs as stored
 from mlflowkit.store import xcoms
 from mlflowkit.store.database import Database, Transaction, open_database
+from mlflowkit.store.pools import get_pools
 from mlflowkit.store.runs import OutboxEntry, StoredRun
 from mlflowkit.worker import processes
 
@@ -95,9 +107,14 @@ class EngineProcess:
             raise
         self.loop = SelectLoop()
         self.services = ServiceProcesses()
-        self._turns = Turns(self.database, self.engine_id, clock, last)
-        self._executor = make_executor(self.loop, self, self.folder, self.engine_id)
         self._owned: dict[RunId, OwnedRun] = {}
+        self.gates = Gates(self._owned)
+        self.schedules = Schedules(self)
+        watchers = self.schedules.watchers
+        self._turns = Turns(self.database, self.engine_id, clock, last, watchers)
+        self._executor = make_executor(self.loop, self, self.folder, self.engine_id)
+        self.service_attempts = ServiceAttempts(self._executor.launch)
+        self._answers = Answers(self)
         self._reports: list[Report] = []
         self._events: list[tuple[RunId, Event]] = []
         self._again: list[OutboxEntry] = []
@@ -121,74 +138,62 @@ class EngineProcess:
 
     def report(self, report: Report) -> None:
         failpoint("report.before")
-        self._reports.append(report)
+        if is_service(report.event.attempt):
+            self.service_attempts.heard(report)
+        else:
+            self._reports.append(report)
 
     def ask(self, attempt: AttemptId, what: str, arguments: Mapping[str, Any]) -> Any:
-        answers: dict[str, Callable[..., Any]] = {
-            "xcom": self._answer_xcom,
-            "xcom_count": self._answer_count,
-            "xcom_page": self._answer_page,
-            "service_start": self._answer_service_start,
-            "service_stop": self._answer_service_stop,
-        }
-        if what not in answers:
-            raise InternalError(f"the engine has no answer to {what!r}")
-        try:
-            return answers[what](attempt, **arguments)
-        except (TypeError, KeyError, ValueError, OSError, SQLAlchemyError) as exc:
-            log.exception("no answer to %s", what, extra={"action": "ask_failed"})
-            raise InternalError(f"the engine could not answer {what!r}: {exc}") from exc
+        return self._answers.ask(attempt, what, arguments)
 
-    def _answer_xcom(
-        self, attempt: AttemptId, task_id: str, key: str, map_index: int
-    ) -> Any:
-        owned = self._owned[attempt.run_id]
-        with self.database.reading() as tx:
-            value = xcoms.get_xcom(tx, owned.run_key, task_id, key, map_index)
-            keys = xcoms.keys_of(tx, owned.run_key, task_id) if value is None else []
-        instance = owned.run.nodes[TaskId(task_id)].instances.get(map_index)
-        succeeded = instance is not None and instance.state is TaskState.SUCCESS
-        missing = (
-            succeeded and key != RETURN_VALUE
-        )  # a task that returned nothing gives None
-        return {"value": value, "succeeded": missing, "keys": keys}
+    def owned(self, run_id: RunId) -> OwnedRun:
+        """A run of this engine.
 
-    def _answer_count(self, attempt: AttemptId, task_id: str, key: str) -> int:
-        owned = self._owned[attempt.run_id]
-        with self.database.reading() as tx:
-            return xcoms.count_xcoms(tx, owned.run_key, task_id, key)
+        Raises:
+            KeyError: it is none.
+        """
+        return self._owned[run_id]
 
-    def _answer_page(
-        self, attempt: AttemptId, task_id: str, key: str, offset: int, limit: int
-    ) -> Any:
-        owned = self._owned[attempt.run_id]
-        with self.database.reading() as tx:
-            return xcoms.page_xcoms(
-                tx, owned.run_key, task_id, key, offset=offset, limit=limit
-            )
+    def all_owned(self) -> Iterable[OwnedRun]:
+        """The runs of this engine."""
+        return self._owned.values()
 
-    def _answer_service_start(
-        self,
-        attempt: AttemptId,
-        name: str,
-        argv: list[str],
-        env: dict[str, str],
-        log: str,
-    ) -> int:
-        return self.services.start(name, argv, env, Path(log))
-
-    def _answer_service_stop(self, attempt: AttemptId, name: str) -> None:
-        self.services.stop(name)
+    def now(self) -> datetime:
+        """The engine's clock: aware, UTC."""
+        return self._clock()
 
     # ── what people ask ─────────────────────────────────────────────────────
 
     def submit(self, request: RunRequest) -> RunId:
-        """A new run, saved before this returns."""
+        """A new run, saved before this returns. It opens when its DAG has room for it.
+
+        Raises:
+            PoolMissing, BadPool: a task of it can never start.
+            RunExists: its id is taken.
+        """
         with self._saving() as tx:
+            _check_pools(tx, request)
             run_id = stored.create_run(tx, request, self.engine_id, self._clock())
-        self._own(run_id)
-        self._events.append((run_id, RunOpened()))
+        self.begin(run_id)
         return run_id
+
+    def begin(self, run_id: RunId, backfill_limit: int | None = None) -> None:
+        """Take a queued run that was saved, and open it when there is room."""
+        self._own(run_id)
+        self.gates.wait(run_id, backfill_limit)
+        self.loop.wake()
+
+    def start_over(self, run_id: RunId) -> None:
+        """Run all of a run again, whatever came of it.
+
+        Raises:
+            RunStillRunning: it has not ended.
+        """
+        with self.database.reading() as tx:
+            spec = stored.spec_of(tx, run_id)
+        if spec is None:
+            raise RunNotFound(run_id, [])
+        self.retry(run_id, tuple(spec.tasks))
 
     def cancel(self, run_id: RunId) -> None:
         """Stop a run: what runs is killed, what waits is skipped. Nothing, if it has ended.
@@ -197,6 +202,7 @@ class EngineProcess:
             RunNotFound: there is no such run.
         """
         self.resume(run_id)  # one that was interrupted has attempts that are known dead
+        self.gates.forget(run_id)
         self._events.append((run_id, CancelAsked()))
         if not self._retry_waits(run_id):
             self._disown(run_id)
@@ -235,6 +241,17 @@ class EngineProcess:
         self._own(run_id)
         self._events.append((run_id, RetryAsked(task_ids)))
 
+    def retry_if_ended(self, run_id: RunId, *, whole: bool) -> None:
+        """Run a run again: all of it, or what did not succeed. One under way is left alone."""
+        with self.database.reading() as tx:
+            state = stored.state_of(tx, run_id)
+        if state not in RUN_ENDED:
+            return
+        if whole:
+            self.start_over(run_id)
+        else:
+            self.retry(run_id)
+
     def _retry_waits(self, run_id: RunId) -> bool:
         return any(r == run_id and isinstance(e, RetryAsked) for r, e in self._events)
 
@@ -255,18 +272,19 @@ class EngineProcess:
         with self.database.reading() as tx:
             entries = stored.read_outbox(tx, owned.run_key, run_id)
         live = set(owned.run.live_attempts())
-        saved = {
-            e.decision.attempt for e in entries if not isinstance(e.decision, Kill)
-        } & live
+        launches = (e.decision for e in entries if isinstance(e.decision, Launch))
+        saved = {launch.attempt for launch in launches} & live
         for entry in entries:
-            if entry.decision.attempt in saved and not isinstance(entry.decision, Kill):
+            decision = entry.decision
+            if isinstance(decision, Launch) and decision.attempt in saved:
                 self._again.append(entry)
-            else:
+            elif not isinstance(decision, Call):  # those are taken up at the start
                 self._turns.carried_out(entry)
         why = "the engine that ran it died"
         self._reports += [Report(event=AttemptLost(a, why)) for a in sorted(live - saved)]
         if owned.run.row.state is RunState.QUEUED:
-            self._events.append((run_id, RunOpened()))
+            self.gates.wait(run_id, self.schedules.backfill_limit(owned))
+        self._settle_past(owned.dag_id)
 
     def watch(self, run_id: RunId, tell: Callable[[RunState], None]) -> None:
         """Call back once, when the run has ended; at once if it has, or if nobody works on it."""
@@ -314,8 +332,11 @@ class EngineProcess:
     @property
     def busy(self) -> bool:
         """Whether some run has not ended, or something waits for a turn."""
-        waiting = self._events or self._reports or self._again
-        return bool(waiting) or any(not r.run.ended for r in self._owned.values())
+        waiting = self._events or self._reports or self._again or self.service_attempts
+        planning = self.schedules.planning
+        return (
+            bool(waiting) or planning or any(not r.run.ended for r in self._owned.values())
+        )
 
     def serve(self, until: Callable[[], bool]) -> None:
         """Work until `until()` says so, or `stop`."""
@@ -327,7 +348,10 @@ class EngineProcess:
                 return
             self.loop.run_once(self._timeout())
             self._ring_alarms()
+            self.schedules.tick()
+            self._open_runs()
             self._turn_if_due()
+            self._flush_services()
             self.services.reap()
 
     def stop(self) -> None:
@@ -354,6 +378,7 @@ class EngineProcess:
             until.append(self._started_at + LINGER_SECONDS - time.monotonic())
         if self._alarms:
             until.append((self._alarms[0][0] - self._clock()).total_seconds())
+        until += self.schedules.seconds_left()
         if not until:
             return 1.0
         return min(max(min(until), 0), 1.0)
@@ -364,6 +389,33 @@ class EngineProcess:
         while self._alarms and self._alarms[0][0] <= now:
             due.add(heapq.heappop(self._alarms)[1])
         self._events += [(run_id, TimePassed()) for run_id in sorted(due)]
+
+    def _open_runs(self) -> None:
+        for run_id in self.gates.opening():
+            owned = self._owned[run_id]
+            waits: tuple[TaskId, ...] = ()
+            if past.has_past(owned):
+                with self.database.reading() as tx:
+                    waits = past.unsettled(tx, owned)
+            self._events.append((run_id, RunOpened(waits)))
+
+    def _settle_past(self, dag_id: str) -> None:
+        """Runs of a DAG whose tasks wait for the run before: is there news for them?"""
+        for owned in self._owned.values():
+            nodes = owned.run.nodes.values()
+            waiting = [n.spec.task_id for n in nodes if n.row.waits_past]
+            if owned.dag_id != dag_id or not waiting:
+                continue
+            with self.database.reading() as tx:
+                still = past.unsettled(tx, owned)
+            settled = tuple(t for t in waiting if t not in still)
+            if settled:
+                self._events.append((owned.run.run_id, PastSettled(settled)))
+
+    def _flush_services(self) -> None:
+        if self.service_attempts.launched:
+            self.service_attempts.launched = False
+            self._executor.flush()
 
     def _turn_if_due(self) -> None:
         if self._again:
@@ -389,6 +441,8 @@ class EngineProcess:
             return
         self.last_busy = time.monotonic()
         self._after(result)
+        touched = {r.event.attempt.run_id for r in reports} | {r for r, _ in events}
+        self._news(touched, result)
 
     def _try_later(self, dropped: set[RunId], exc: Exception) -> None:
         """The store cannot be written (a full disk): nothing was saved, so all of it waits."""
@@ -418,6 +472,15 @@ class EngineProcess:
             for tell in self._watchers.pop(run_id, []):
                 tell(state)
 
+    def _news(self, touched: set[RunId], result: TurnResult) -> None:
+        """What other runs may wait for: the past of their tasks, room in their DAG, assets."""
+        dag_ids = {run_id.rpartition("/")[0] for run_id in touched}
+        for dag_id in dag_ids:
+            self._settle_past(dag_id)
+        closed = {run_id.rpartition("/")[0] for run_id, _ in result.closed}
+        self.schedules.runs_ended(closed)
+        self.schedules.assets_updated(result.stirred)
+
     def _carry_out(self, entries: list[OutboxEntry]) -> None:
         """What was decided and saved. Twice is harmless: executors know an attempt by its id."""
         if entries:
@@ -429,6 +492,9 @@ class EngineProcess:
             owned = self._owned.get(decision.attempt.run_id)
             if isinstance(decision, Kill):
                 self._executor.kill(decision.attempt, decision.why)
+            elif isinstance(decision, Call):
+                self._call_back(entry, decision, owned)
+                continue  # it is carried out when it has been called
             elif owned is not None:
                 self._executor.launch(
                     owned.order(decision.attempt, self._fetch, self._slice)
@@ -438,9 +504,50 @@ class EngineProcess:
         if entries:
             failpoint("launch.after")
 
+    def _call_back(self, entry: OutboxEntry, call: Call, owned: OwnedRun | None) -> None:
+        """Have code of a person called. It may outlive the run, and the engine."""
+        with self.database.reading() as tx:
+            facts = xcoms.facts_of_attempt(tx, entry.run_key, call.attempt)
+            if owned is None:
+                found = stored.load_run(tx, call.attempt.run_id)
+                owned = OwnedRun(found, self.home) if found is not None else None
+        if owned is None:
+            self._turns.carried_out(entry)
+            return
+        order = owned.service_order(
+            callback_id(call, entry.entry_id), "callback", callback_arguments(call, facts)
+        )
+        self.service_attempts.start(order, lambda *_: self._called(entry))
+
+    def _called(self, entry: OutboxEntry) -> None:
+        """Forgotten at once: there may be no more turns, and it is not to be called again."""
+        with self.database.writing() as tx:
+            stored.drop_outbox(tx, [entry.entry_id])
+
+    def take_up_calls(self) -> None:
+        """Callbacks that an earlier engine had still to make."""
+        with self.database.reading() as tx:
+            entries = stored.pending_calls(tx)
+        self._carry_out(entries)
+
     def _fetch(self, run_key: int, task_id: str, key: str, map_index: int) -> Any:
         with self.database.reading() as tx:
             return xcoms.get_xcom(tx, run_key, task_id, key, map_index)
+
+
+def _check_pools(tx: Transaction, request: RunRequest) -> None:
+    """Raises PoolMissing, BadPool if a task could never get its slots."""
+    spec = msgspec.json.decode(request.spec_json, type=DagSpec)
+    pools = get_pools(tx)
+    for task in spec.tasks.values():
+        if task.pool not in pools:
+            raise PoolMissing(task.pool, pools)
+        if 0 <= pools[task.pool] < task.pool_slots:
+            why = (
+                f"has {pools[task.pool]} slots, and task {task.task_id!r} needs "
+                f"{task.pool_slots}: give the pool more, or the task fewer (pool_slots=)."
+            )
+            raise BadPool(task.pool, why)
 
 
 def decode_request(body: Mapping[str, Any]) -> RunRequest:

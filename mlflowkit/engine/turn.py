@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -19,22 +19,23 @@ from mlflowkit.core.decisions import CloseRun, Launch, WakeAt
 from mlflowkit.core.events import (
     AttemptFailed,
     AttemptLost,
+    AttemptRescheduled,
     AttemptSkipped,
     AttemptStarted,
     AttemptSucceeded,
     Event,
-    PlacesOffered,
     RetryAsked,
 )
 from mlflowkit.core.machine import Outcome, handle
-from mlflowkit.core.spec import RunId
+from mlflowkit.core.spec import AttemptId, RunId
 from mlflowkit.core.states import HOLDS_PLACE, RunState, TaskState
 from mlflowkit.engine.failpoints import failpoint
+from mlflowkit.engine.limits import Limits, Pools
 from mlflowkit.engine.owned import OwnedRun
 from mlflowkit.errors import IllegalEvent, LeaseLost
 from mlflowkit.ports import Report
+from mlflowkit.store import assets, cached, xcoms
 from mlflowkit.store import runs as stored
-from mlflowkit.store import xcoms
 from mlflowkit.store.database import Database, Transaction
 from mlflowkit.store.runs import OutboxEntry
 
@@ -42,6 +43,7 @@ log = logging.getLogger("mlflowkit.engine")
 _OUTCOMES = {
     AttemptSucceeded: "succeeded",
     AttemptSkipped: "skipped",
+    AttemptRescheduled: "rescheduled",
     AttemptFailed: "failed",
     AttemptLost: "lost",
 }
@@ -58,6 +60,14 @@ class _Work:
     outcome: Outcome = field(default_factory=Outcome)
     xcom_rows: list[dict[str, object]] = field(default_factory=list[dict[str, object]])
     attempt_rows: list[dict[str, object]] = field(default_factory=list[dict[str, object]])
+    #: Assets that were updated: (uri, extra as JSON, by which attempt).
+    assets: list[tuple[str, bytes, AttemptId]] = field(
+        default_factory=list[tuple[str, bytes, AttemptId]]
+    )
+    #: Results to keep: (key, the attempt that made it).
+    results: list[tuple[str, AttemptId]] = field(
+        default_factory=list[tuple[str, AttemptId]]
+    )
     cleared: bool = False
 
 
@@ -68,6 +78,8 @@ class TurnResult:
     entries: list[OutboxEntry]
     wakes: list[tuple[datetime, RunId]]
     closed: list[tuple[RunId, RunState]]
+    #: DAGs that wait for an asset which was updated.
+    stirred: set[str]
     #: Anything changed at all.
     changed: bool
 
@@ -81,8 +93,10 @@ class Turns:
         engine_id: str,
         clock: Callable[[], datetime],
         last_entry: int,
+        watchers: Callable[[str], Collection[str]],
     ) -> None:
         self._database, self._engine_id, self._clock = database, engine_id, clock
+        self._pools, self._watchers = Pools(database), watchers
         self._next_entry = last_entry + 1
         self._done_entries: list[int] = []
 
@@ -119,7 +133,7 @@ class Turns:
         self._offer(owned, works, places, now)
         try:
             with self._database.writing() as tx:
-                entries = self._save(tx, works)
+                entries = self._save(tx, works, now)
                 failpoint("turn.before_commit")
         except BaseException:
             for run_id in works:
@@ -171,6 +185,9 @@ class Turns:
             for key, value in report.values:
                 work.xcom_rows.append(xcoms.xcom_row(owned.run_key, attempt, key, value))
                 owned.remember(attempt.task_id, attempt.map_index, key, value)
+            work.assets += [(uri, extra, attempt) for uri, extra in report.assets]
+            if report.cache_key:
+                work.results.append((report.cache_key, attempt))
         why = getattr(event, "why", "")
         if instance.state in (TaskState.FAILED, TaskState.UP_FOR_RETRY):
             why = instance.reason
@@ -210,21 +227,27 @@ class Turns:
     ) -> None:
         """Places go round: each run gets its share, and what one does not want the next may have."""
         waiting = [r for r in owned.values() if r.run.ready and not r.run.ended]
-        hungry = deque(
-            sorted(waiting, key=lambda r: r.run.out)
-        )  # who has least comes first
+        if not waiting or places <= 0:
+            return
+        limits = Limits(self._pools.slots(), owned.values())
+        # The more important first; among equals, who has least.
+        hungry = deque(sorted(waiting, key=lambda r: (-r.run.ready.priority, r.run.out)))
         while places > 0 and hungry:
             share = max(places // len(hungry), 1)
             run = hungry.popleft()
             work = works.get(run.run_id) or _Work(run)
-            launched = self._apply(work, PlacesOffered(share), now)
+            before = dict(run.run.slots)
+            launched = self._apply(work, limits.offer(run, share), now)
+            limits.given(before, run)
             if launched:
                 works[run.run_id] = work
                 places -= launched
             if launched == share and run.run.ready:
                 hungry.append(run)
 
-    def _save(self, tx: Transaction, works: dict[RunId, _Work]) -> list[OutboxEntry]:
+    def _save(
+        self, tx: Transaction, works: dict[RunId, _Work], now: datetime
+    ) -> list[OutboxEntry]:
         if stored.lease_holder(tx) != self._engine_id:
             raise LeaseLost(self._engine_id)
         stored.drop_outbox(tx, self._done_entries)
@@ -240,6 +263,10 @@ class Turns:
             stored.save_outcome(tx, key, work.outcome)
             xcoms.save_xcoms(tx, work.xcom_rows)
             xcoms.save_attempts(tx, work.attempt_rows)
+            for uri, extra, attempt in work.assets:
+                assets.add_event(tx, uri, extra, attempt, self._watchers(uri), now)
+            for result, attempt in work.results:
+                cached.keep_result(tx, result, key, attempt, now)
             work.owned.log_seq = stored.append_log(tx, key, work.owned.log_seq, work.log)
             first = self._next_entry + len(entries)
             entries += stored.put_outbox(tx, key, first, work.outcome.decisions)
@@ -257,4 +284,6 @@ class Turns:
                 elif isinstance(decision, CloseRun):
                     closed.append((run_id, decision.state))
         changed = any(work.outcome for work in works.values())
-        return TurnResult(entries, wakes, closed, changed)
+        updated = [uri for work in works.values() for uri, _, _ in work.assets]
+        stirred = {dag_id for uri in updated for dag_id in self._watchers(uri)}
+        return TurnResult(entries, wakes, closed, stirred, changed)

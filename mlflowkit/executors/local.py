@@ -22,12 +22,13 @@ from mlflowkit.core.events import (
     AttemptEvent,
     AttemptFailed,
     AttemptLost,
+    AttemptRescheduled,
     AttemptSkipped,
     AttemptStarted,
     AttemptSucceeded,
 )
-from mlflowkit.core.spec import AttemptId
-from mlflowkit.errors import MlflowkitError
+from mlflowkit.core.spec import AttemptId, TaskId
+from mlflowkit.errors import MlflowkitError, UserError
 from mlflowkit.executors.templates import Slot, TemplateProcess
 from mlflowkit.ports import Engine, LaunchOrder, Loop, Report, Surroundings
 from mlflowkit.worker.protocol import (
@@ -323,7 +324,8 @@ class LocalExecutor:
         try:
             found = self._engine.ask(ask.attempt, ask.what, ask.arguments)
         except MlflowkitError as exc:
-            slot.channel.send(Answer(b"", error=str(exc)))
+            code = exc.code if isinstance(exc, UserError) else ""
+            slot.channel.send(Answer(b"", error=str(exc), user_code=code))
             return
         slot.channel.send(Answer(msgspec.msgpack.encode(found)))
 
@@ -391,11 +393,22 @@ def report_of(ended: Ended, order: LaunchOrder | None) -> Report:
         lengths = {
             k: v.length for k, v in ended.values if k in expanded and v.length is not None
         }
-        event = AttemptSucceeded(attempt, lengths)
+        chosen = tuple(map(TaskId, ended.chosen)) if ended.chosen is not None else None
+        event = AttemptSucceeded(attempt, lengths, chosen, ended.halts)
+    elif ended.outcome == "rescheduled" and ended.when is not None:
+        event = AttemptRescheduled(attempt, ended.when)
     elif ended.outcome == "skipped":
         event = AttemptSkipped(attempt, ended.why)
     elif ended.outcome == "lost":
         event = AttemptLost(attempt, ended.why)
     else:
         event = AttemptFailed(attempt, ended.why, ended.retryable)
-    return Report(event=event, values=ended.values, error=ended.error, facts=ended.facts)
+    return Report(
+        event=event,
+        values=ended.values,
+        error=ended.error,
+        facts=ended.facts,
+        assets=ended.assets,
+        cache_key=ended.cache_key,
+        answer=ended.answer,
+    )

@@ -1,23 +1,24 @@
-"""Where connections are found: a list of places, asked in order.
+"""Where connections are found: the environment, then the secrets back end, then the store.
 
-The environment is the first place (`MLFLOWKIT_CONN_<ID>`, a URI or JSON); a store
-adds itself with `add_lookup`. Nothing here opens a connection or shows a secret.
+`MLFLOWKIT_CONN_<ID>` holds a URI or JSON. In a task the store is the engine's: the engine
+is asked. In a person's own process the store of the home is read. Every secret that is
+found is hidden in logs before anybody gets it. Nothing here opens a connection.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from mlflowkit.core.connection import Connection
+from mlflowkit.core.connection import ENV_PREFIX, Connection, look_up_with
 from mlflowkit.errors import ConnectionMissing
+from mlflowkit.hooks import secrets_backend, store_side
+from mlflowkit.worker import masking
 
 #: A place that may know a connection: gives it, or None.
 Lookup = Callable[[str], Connection | None]
-
-ENV_PREFIX: Final = "MLFLOWKIT_CONN_"
 
 
 def env_variable(conn_id: str) -> str:
@@ -31,7 +32,25 @@ def from_environment(conn_id: str) -> Connection | None:
     return Connection.from_text(conn_id, text) if text.strip() else None
 
 
-_lookups: list[Lookup] = [from_environment]
+def from_backend(conn_id: str) -> Connection | None:
+    """The connection that the secrets back end of the settings knows, if there is one."""
+    backend = secrets_backend.chosen_backend()
+    return backend.get_connection(conn_id) if backend is not None else None
+
+
+def from_store(conn_id: str) -> Connection | None:
+    """The connection in the store of the home, if it has one."""
+    text = store_side.ask("connection", conn_id=conn_id)
+    return Connection.from_json(conn_id, text) if text is not None else None
+
+
+#: The places, in the order in which they are asked.
+_lookups: list[Lookup] = [from_environment, from_backend, from_store]
+PLACES: Final[Mapping[Lookup, str]] = {
+    from_environment: "environment",
+    from_backend: "secrets back end",
+    from_store: "store",
+}
 
 
 def add_lookup(lookup: Lookup) -> None:
@@ -46,10 +65,20 @@ def remove_lookup(lookup: Lookup) -> None:
         _lookups.remove(lookup)
 
 
+def look_up(conn_id: str) -> tuple[Connection, str] | None:
+    """The connection of this id and the name of the place that knows it, or None."""
+    for lookup in _lookups:
+        found = lookup(conn_id)
+        if found is not None:
+            masking.hide(found.secrets(), f"the connection {conn_id!r}")
+            return found, PLACES.get(lookup, "a place that was added")
+    return None
+
+
 def find_connection(conn_id: str) -> Connection | None:
     """The connection of this id, or None when no place knows it."""
-    found = (lookup(conn_id) for lookup in list(_lookups))
-    return next((connection for connection in found if connection is not None), None)
+    found = look_up(conn_id)
+    return found[0] if found is not None else None
 
 
 def get_connection(conn_id: str) -> Connection:
@@ -58,19 +87,26 @@ def get_connection(conn_id: str) -> Connection:
     Raises:
         ConnectionMissing: no place knows it; the message names the variable to set.
         InvalidConnection: it is defined, in a way that cannot be read.
+        SecretsBackendFailed: the secrets back end could not say.
+        WrongFernetKey: the store knows it, and was encrypted with another key.
     """
     connection = find_connection(conn_id)
     if connection is None:
-        raise ConnectionMissing(conn_id, env_variable(conn_id), _defined())
+        raise ConnectionMissing(conn_id, env_variable(conn_id), defined())
     return connection
 
 
-def _defined() -> Iterable[str]:
-    return [
+def defined() -> Iterable[str]:
+    """The ids that are known here; the store is read where it may be."""
+    in_env = {
         name.removeprefix(ENV_PREFIX).lower()
         for name in os.environ
         if name.startswith(ENV_PREFIX)
-    ]
+    }
+    return sorted(in_env.union(store_side.known("connections")))
+
+
+look_up_with(get_connection)
 
 
 class BaseHook:

@@ -1,271 +1,217 @@
-"""A Kubernetes cluster, through the official client: which one, which namespace, and plain dicts.
+"""Kubernetes, named by a connection under Airflow's names; answers are plain dicts.
 
-Thin on purpose: it chooses the cluster, sends one request, and turns what comes back into a
-dict or into an error that names the request. It never decides what to do about an answer.
+Thin on purpose: it finds out which cluster and namespace are meant, and hands over to
+`Cluster`, `Pods` and `Jobs`. It never waits for anything and never decides.
 """
 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NoReturn
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, Final
 
-from mlflowkit.errors import ClusterForbidden, ClusterRefused, ClusterUnreachable
-from mlflowkit.hooks.kubernetes_config import configure
+from mlflowkit.core.connection import Connection
+from mlflowkit.errors import InvalidConnection
+from mlflowkit.hooks.base import find_connection, get_connection
+from mlflowkit.hooks.kubernetes_cluster import (
+    FIELD_MANAGER,
+    Cluster,
+    Expired,
+    api_client,
+    connect,
+)
+from mlflowkit.hooks.kubernetes_config import Wanted
+from mlflowkit.hooks.kubernetes_jobs import Jobs
+from mlflowkit.hooks.kubernetes_pods import Pods
 
-FIELD_MANAGER = "mlflowkit"
-_TIMEOUT = (5.0, 30.0)  # seconds to connect, to read
-_BUSY_TRIES = 6
-_BUSY_WAIT_S = (0.5, 10.0)  # the first wait when the server names none; the longest one
-_GONE = 410
-_APPLY = "application/apply-patch+yaml"
+__all__ = [
+    "FIELD_MANAGER",
+    "Cluster",
+    "Expired",
+    "Jobs",
+    "KubernetesHook",
+    "Pods",
+    "Wanted",
+    "api_client",
+    "connect",
+]
+
+DEFAULT_CONNECTION: Final = "kubernetes_default"
+_OLD_PREFIX: Final = "extra__kubernetes__"
 
 
-class Expired(Exception):
-    """A watch's resource version is too old (410): read the object again, and watch from there."""
+class KubernetesHook:
+    """A client of one Kubernetes connection.
 
+    The connection's extras are Airflow's: `in_cluster`, `kube_config_path`, `kube_config`
+    (JSON), `cluster_context`, `namespace`, `disable_verify_ssl`,
+    `xcom_sidecar_container_image`, `xcom_sidecar_container_resources`. What is given here
+    comes before them. `kubernetes_default` needs no connection: without one, a kubeconfig
+    is used, or the cluster that this process runs in.
+    """
 
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    """One cluster and namespace, and the official client for it (`api`)."""
+    default_conn_name = DEFAULT_CONNECTION
+    conn_type = "kubernetes"
 
-    api: Any
-    context: str
-    server: str
-    namespace: str
+    def __init__(
+        self,
+        conn_id: str | None = DEFAULT_CONNECTION,
+        *,
+        in_cluster: bool | None = None,
+        config_file: str | None = None,
+        cluster_context: str | None = None,
+        namespace: str | None = None,
+    ) -> None:
+        self.conn_id = conn_id
+        self.in_cluster, self.config_file = in_cluster, config_file
+        self.cluster_context, self.namespace = cluster_context, namespace
+
+    @cached_property
+    def connection(self) -> Connection:
+        """The connection; an empty one where none is needed.
+
+        Raises:
+            ConnectionMissing: no such connection, and it is not `kubernetes_default`.
+        """
+        if not self.conn_id:
+            return Connection("", "kubernetes")
+        if self.conn_id != DEFAULT_CONNECTION:
+            return get_connection(self.conn_id)
+        return find_connection(self.conn_id) or Connection(self.conn_id, "kubernetes")
+
+    @cached_property
+    def wanted(self) -> Wanted:
+        """Which cluster is meant.
+
+        Raises:
+            InvalidConnection: the extras name two clusters, or `kube_config` is no JSON.
+        """
+        in_cluster = _first(self.in_cluster, _flag(self._extra("in_cluster")))
+        file = self.config_file or _text(self._extra("kube_config_path"))
+        held = None if self.config_file else self._json("kube_config")
+        if held is not None and (file or in_cluster):
+            raise InvalidConnection(
+                f"connection {self.conn_id!r}",
+                "its extras name several clusters: give one of kube_config, "
+                "kube_config_path and in_cluster.",
+            )
+        return Wanted(
+            context=self.cluster_context or _text(self._extra("cluster_context")),
+            namespace=self.namespace or _text(self._extra("namespace")),
+            kubeconfig=file,
+            kubeconfig_dict=held,
+            in_cluster=in_cluster,
+            verify_tls=not _flag(self._extra("disable_verify_ssl")),
+        )
+
+    @cached_property
+    def cluster(self) -> Cluster:
+        """The cluster and namespace that are meant. Nothing is sent.
+
+        Raises:
+            NoCluster: there is no kubeconfig and no service account, or no such context.
+            MissingExtra: the client library is not installed.
+        """
+        return connect(wanted=self.wanted)
 
     @property
-    def where(self) -> str:
-        """`context 'kind-dev', namespace 'models'`."""
-        return f"context {self.context!r}, namespace {self.namespace!r}"
+    def is_in_cluster(self) -> bool:
+        """Whether it is the cluster that this process runs in."""
+        return self.wanted.own_cluster
 
-    def apply(
-        self, manifest: Mapping[str, Any], *, dry_run: bool, force: bool
-    ) -> dict[str, Any]:
-        """Server-side apply of a Deployment or a Service.
+    def get_conn(self) -> Any:
+        """The official client's `ApiClient`."""
+        return self.cluster.api
 
-        Raises:
-            ClusterRefused: not valid, no such namespace, or (409) another manager owns a field.
-        """
-        kind, name = manifest["kind"], manifest["metadata"]["name"]
-        options: dict[str, Any] = {"dry_run": "All"} if dry_run else {}
-        return self.call(
-            f"apply {kind} {name!r}" + (" (dry run)" if dry_run else ""),
-            getattr(self._group(kind), f"patch_namespaced_{kind.lower()}"),
-            name,
-            self.namespace,
-            dict(manifest),
-            field_manager=FIELD_MANAGER,
-            field_validation="Strict",
-            force=force,
-            **options,
-        )
-
-    def deployment(self, name: str) -> dict[str, Any]:
-        """A Deployment as it is now."""
-        read = self._group("Deployment").read_namespaced_deployment
-        return self.call(f"read Deployment {name!r}", read, name, self.namespace)
-
-    def pods(self, label_selector: str) -> list[dict[str, Any]]:
-        """The pods with these labels, the newest last."""
-        listed = self._group("Pod").list_namespaced_pod
-        answer = self.call(
-            "list pods", listed, self.namespace, label_selector=label_selector
-        )
-        return sorted(
-            answer.get("items") or [],
-            key=lambda p: p["metadata"].get("creationTimestamp") or "",
-        )
-
-    def pod_log(self, pod: str, container: str, *, previous: bool, lines: int) -> str:
-        """The last lines that a container wrote; of its run before this one, if `previous`."""
-        read = self._group("Pod").read_namespaced_pod_log
-        body = self._send(
-            f"read the log of pod {pod!r}",
-            lambda: read(
-                pod,
-                self.namespace,
-                container=container,
-                previous=previous,
-                tail_lines=lines,
-                _preload_content=False,
-                _request_timeout=_TIMEOUT,
-            ),
-        )
-        return body.decode(errors="replace").rstrip()
-
-    def watch_deployment(
-        self, name: str, version: str, seconds: int
-    ) -> Iterator[dict[str, Any]]:
-        """Changes of a Deployment after `version`, for at most `seconds`.
-
-        Raises:
-            Expired: `version` is too old for the server.
-        """
-        import urllib3
-
-        listed = self._group("Deployment").list_namespaced_deployment
-        response = self._open(
-            f"watch Deployment {name!r}",
-            lambda: listed(
-                self.namespace,
-                field_selector=f"metadata.name={name}",
-                resource_version=version,
-                watch=True,
-                timeout_seconds=seconds,
-                _preload_content=False,
-                _request_timeout=(_TIMEOUT[0], seconds + 5.0),
-            ),
-        )
-        try:
-            for line in _lines(response):
-                yield _event(json.loads(line))
-        except urllib3.exceptions.HTTPError:
-            return  # cut off: the caller reads the object again anyway
-        finally:
-            response.close()
-
-    def call(
-        self, what: str, method: Callable[..., Any], *args: Any, **options: Any
-    ) -> dict[str, Any]:
-        """One request to the API, as a plain dict; a busy server (429) is asked again."""
-        body = self._send(
-            what,
-            lambda: method(
-                *args, _preload_content=False, _request_timeout=_TIMEOUT, **options
-            ),
-        )
-        answer: dict[str, Any] = json.loads(body)
-        return answer
-
-    def _group(self, kind: str) -> Any:
+    @property
+    def core_v1_client(self) -> Any:
+        """The official client's `CoreV1Api`."""
         from kubernetes import client
 
-        return (client.AppsV1Api if kind == "Deployment" else client.CoreV1Api)(self.api)
+        return client.CoreV1Api(self.get_conn())
 
-    def _send(self, what: str, send: Callable[[], Any]) -> bytes:
-        response = self._open(what, send)
-        body: bytes = response.read() if response.data is None else response.data
-        return body
+    @property
+    def batch_v1_client(self) -> Any:
+        """The official client's `BatchV1Api`."""
+        from kubernetes import client
 
-    def _open(self, what: str, send: Callable[[], Any]) -> Any:
-        """A response of status 2xx, its body not read yet."""
-        import urllib3
-        from kubernetes.client.exceptions import ApiException
+        return client.BatchV1Api(self.get_conn())
 
-        wait = _BUSY_WAIT_S[0]
-        for left in reversed(range(_BUSY_TRIES)):
+    def get_namespace(self) -> str:
+        """The namespace that is meant where none is named."""
+        return self.cluster.namespace
+
+    def pods(self, namespace: str | None = None) -> Pods:
+        """Requests about pods of a namespace."""
+        return Pods(self.cluster, namespace or self.cluster.namespace)
+
+    def jobs(self, namespace: str | None = None) -> Jobs:
+        """Requests about jobs of a namespace."""
+        return Jobs(self.cluster, namespace or self.cluster.namespace)
+
+    def create_pod(
+        self, manifest: Mapping[str, Any], namespace: str | None = None
+    ) -> dict[str, Any]:
+        """Create a pod; gives it as the server has it."""
+        return self.pods(namespace).create(manifest)
+
+    def get_pod(self, name: str, namespace: str | None = None) -> dict[str, Any] | None:
+        """A pod as it is now; None if there is no such pod."""
+        return self.pods(namespace).get(name)
+
+    def delete_pod(
+        self, name: str, namespace: str | None = None, *, grace_seconds: int | None = None
+    ) -> bool:
+        """Ask for a pod's end; False if there is no such pod."""
+        return self.pods(namespace).delete(name, grace_seconds)
+
+    def get_pod_events(
+        self, name: str, namespace: str | None = None
+    ) -> list[dict[str, Any]]:
+        """What the cluster noted about a pod, the oldest first."""
+        return self.pods(namespace).events(name)
+
+    def get_xcom_sidecar_container_image(self) -> str | None:
+        """The image of the container that hands a pod's result over, if the connection says."""
+        return _text(self._extra("xcom_sidecar_container_image"))
+
+    def get_xcom_sidecar_container_resources(self) -> dict[str, Any] | None:
+        """The resources of that container, if the connection says."""
+        return self._json("xcom_sidecar_container_resources")
+
+    def _extra(self, name: str) -> Any:
+        extra = self.connection.extra
+        return extra.get(name, extra.get(_OLD_PREFIX + name))
+
+    def _json(self, name: str) -> dict[str, Any] | None:
+        value = self._extra(name)
+        if not value:
+            return None
+        if isinstance(value, str):
             try:
-                response = send()
-                status, headers = response.status, response.headers
-            except ApiException as exc:  # older clients raise by themselves
-                response, status, headers = exc, exc.status or 0, exc.headers or {}
-            except urllib3.exceptions.HTTPError as exc:
-                raise ClusterUnreachable(self.where, self.server, _why(exc)) from exc
-            if 200 <= status < 300:
-                return response
-            if status != 429 or not left:
-                break
-            time.sleep(min(_seconds(headers.get("Retry-After"), wait), _BUSY_WAIT_S[1]))
-            wait *= 2
-        self._refuse(what, status, _body(response))
-
-    def _refuse(self, what: str, status: int, body: str) -> NoReturn:
-        if status == _GONE:
-            raise Expired
-        said = _message(body) or f"HTTP {status}"
-        if status in (401, 403):
-            raise ClusterForbidden(what, self.where, said, known=status == 403)
-        if status == 0:
-            raise ClusterUnreachable(self.where, self.server, said)
-        raise ClusterRefused(what, self.where, status, said)
+                value = json.loads(value)
+            except json.JSONDecodeError:
+                value = None
+        if not isinstance(value, dict):
+            raise InvalidConnection(
+                f"connection {self.conn_id!r}", f"{name} in its extras is no JSON object."
+            )
+        return value
 
 
-def api_client(configuration: Any) -> Any:
-    """The official client, with which every patch is a server-side apply.
-
-    Older releases have no argument that says so; all of them ask this one method.
-    """
-    from kubernetes import client
-
-    api: Any = client.ApiClient(configuration)
-    choose = api.select_header_content_type
-
-    def select(content_types: list[str], *rest: Any) -> Any:
-        return _APPLY if _APPLY in content_types else choose(content_types, *rest)
-
-    api.select_header_content_type = select
-    return api
+def _first(given: bool | None, otherwise: bool | None) -> bool | None:
+    return otherwise if given is None else given
 
 
-def connect(
-    context: str | None = None,
-    namespace: str | None = None,
-    *,
-    kubeconfig: str | Path | None = None,
-) -> Cluster:
-    """The cluster of a kubeconfig context, or the one that this process runs in.
-
-    A kubeconfig (argument, `KUBECONFIG`, `~/.kube/config`) comes before the service account of
-    a pod. The namespace is the one given, else the setting `namespace` if somebody set it,
-    else the context's own, else `default`. Nothing is sent yet.
-
-    Raises:
-        NoCluster: there is neither, or no such context.
-    """
-    configuration, name, where = configure(context, namespace, kubeconfig)
-    return Cluster(api_client(configuration), name, configuration.host, where)
+def _flag(value: Any) -> bool | None:
+    """An extra that says yes or no; from a URI it comes as text."""
+    if isinstance(value, str):
+        return (
+            value.strip().lower() in ("1", "true", "yes", "on") if value.strip() else None
+        )
+    return None if value is None else bool(value)
 
 
-def _lines(response: Any) -> Iterator[bytes]:
-    rest = b""
-    for chunk in response.stream(amt=None, decode_content=True):
-        *whole, rest = (rest + chunk).split(b"\n")
-        yield from (line for line in whole if line.strip())
-
-
-def _event(event: dict[str, Any]) -> dict[str, Any]:
-    if event.get("type") == "ERROR":
-        # Whatever is wrong with the stream, reading the object again is the way on.
-        raise Expired
-    found: dict[str, Any] = event["object"]
-    return found
-
-
-def _seconds(text: str | None, otherwise: float) -> float:
-    try:
-        return max(0.0, float(text)) if text else otherwise
-    except ValueError:
-        return otherwise
-
-
-def _body(response: Any) -> str:
-    body = getattr(response, "body", None) or getattr(response, "data", None)
-    if body is None and hasattr(response, "read"):
-        body = response.read()
-    text = body.decode(errors="replace") if isinstance(body, bytes) else str(body or "")
-    return text or str(getattr(response, "reason", "") or "")
-
-
-def _message(body: str) -> str:
-    """What the API says in words: the `message` of its Status object, else the body itself."""
-    try:
-        status = json.loads(body)
-    except ValueError:
-        return body.strip()[:500]
-    return (
-        str(status.get("message") or body)[:2000]
-        if isinstance(status, dict)
-        else body[:500]
-    )
-
-
-def _why(exc: Exception) -> str:
-    """The innermost reason of urllib3's nested errors, without object addresses."""
-    reason = getattr(exc, "reason", None)
-    inner: object = reason if isinstance(reason, Exception) else exc
-    text = str(inner)
-    return text.split(">: ", 1)[-1] if ">: " in text else text.split("): ", 1)[-1]
+def _text(value: Any) -> str | None:
+    return None if value is None or value == "" else str(value)

@@ -1,270 +1,188 @@
-"""S3 and what speaks like it, named by a connection.
+"""S3 and what speaks like it, named by a connection: `S3Hook`, under Airflow's names.
 
-boto3 for single calls, obstore for many objects; both get the same endpoint and
-the same credentials. This is the one place that imports boto3 and obstore's store.
-Secrets go to the libraries and nowhere else: never into a log, a repr or an error.
-
-Extras are named as Airflow names them: `endpoint_url`, `region_name`, `profile_name`,
-`aws_session_token`, `verify`, `config_kwargs`, `service_config`.
+Here is what writes: uploads, copies. `s3_client` has the connection, `s3_buckets` buckets and
+lists, `s3_reading` what reads single objects. An object that is there is never written over
+unless `replace=True` says so.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from datetime import timedelta
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+import gzip as gzip_format
+import io
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
 
-from mlflowkit.core.connection import Connection
-from mlflowkit.errors import InvalidConnection, InvalidS3Url, MissingExtra
-from mlflowkit.hooks.base import find_connection, get_connection
-from mlflowkit.hooks.s3_errors import Place, translated_boto, translated_obstore
-from mlflowkit.hooks.s3_session import botocore_session
+from mlflowkit.errors import BadS3Place, KeyExists, NoFileToUpload
+from mlflowkit.hooks.s3_client import DEFAULT_CONNECTION
+from mlflowkit.hooks.s3_place import parse_s3_url, place_of
+from mlflowkit.hooks.s3_reading import Reading
 
-if TYPE_CHECKING:
-    from obstore.store import ClientConfig, S3Store
-
-DEFAULT_CONNECTION: Final = "aws_default"
-_CONNECT_TIMEOUT_S: Final = 5
-_READ_TIMEOUT_S: Final = 60
-_URL_SCHEMES: Final = ("s3://", "s3a://", "s3n://")
-_PURPOSE: Final = "reading and writing S3"
+__all__ = ["DEFAULT_CONNECTION", "S3Hook", "parse_s3_url"]
 
 
-def parse_s3_url(url: str) -> tuple[str, str]:
-    """Bucket and key of `s3://bucket/key`. The key is taken as it stands, and may be empty.
+class S3Hook(Reading):
+    """A client of one S3 connection, with the methods of Airflow's hook.
 
-    Raises:
-        InvalidS3Url: another scheme, or no bucket.
+    An object is named by `key` and `bucket_name`, or by a whole URL as `key`
+    (`s3://bucket/key`). Files go in parts, several at a time, from 8 MiB on.
     """
-    scheme = next((known for known in _URL_SCHEMES if url.startswith(known)), None)
-    if scheme is None:
-        raise InvalidS3Url(url)
-    bucket, _, key = url.removeprefix(scheme).partition("/")
-    if not bucket:
-        raise InvalidS3Url(url)
-    return bucket, key
-
-
-class S3Hook:
-    """A client of one S3 connection.
-
-    `aws_default` needs no connection: without one, AWS's own ways to log in are used
-    (environment, profile, SSO, role of the machine).
-    """
-
-    def __init__(self, conn_id: str = DEFAULT_CONNECTION) -> None:
-        self.conn_id = conn_id
 
     parse_s3_url = staticmethod(parse_s3_url)
 
-    @cached_property
-    def connection(self) -> Connection:
-        """The connection; an empty one where AWS's own ways to log in are used.
+    def load_file(
+        self,
+        filename: str | Path,
+        key: str,
+        bucket_name: str | None = None,
+        replace: bool = False,
+        encrypt: bool = False,
+        gzip: bool = False,
+        acl_policy: str | None = None,
+    ) -> None:
+        """Upload a file.
+
+        Args:
+            replace: Write over an object that is there.
+            encrypt: Let the server encrypt it (AES256).
+            gzip: Pack it on the way; the file stays as it is.
+            acl_policy: One of S3's own, such as "public-read".
 
         Raises:
-            ConnectionMissing: no such connection, and it is not `aws_default`.
+            KeyExists: there is one, and `replace` is False.
+            NoFileToUpload: there is no such file.
         """
-        if self.conn_id != DEFAULT_CONNECTION:
-            return get_connection(self.conn_id)
-        return find_connection(self.conn_id) or Connection(self.conn_id, "aws")
+        bucket, name = self.check_writable(key, replace, bucket_name)
+        file = Path(filename)
+        if not file.is_file():
+            raise NoFileToUpload(str(file), f"s3://{bucket}/{name}")
+        options = self._upload_args(encrypt, acl_policy)
+        with file.open("rb") as source:
+            if not gzip:
+                return self._send(source, bucket, name, options)
+            with tempfile.TemporaryFile() as packed:
+                with gzip_format.GzipFile(file.name, "wb", fileobj=packed, mtime=0) as pack:
+                    shutil.copyfileobj(source, pack)
+                packed.seek(0)
+                return self._send(packed, bucket, name, options)
 
-    @cached_property
-    def endpoint(self) -> str:
-        """The address that requests go to, such as `https://s3.amazonaws.com`."""
-        return str(self.get_conn().meta.endpoint_url)
+    def load_string(
+        self,
+        string_data: str,
+        key: str,
+        bucket_name: str | None = None,
+        replace: bool = False,
+        encrypt: bool = False,
+        encoding: str | None = None,
+        acl_policy: str | None = None,
+        compression: str | None = None,
+    ) -> None:
+        """Write a text, in UTF-8 if no other encoding is given. `compression` may be "gzip"."""
+        data = string_data.encode(encoding or "utf-8")
+        if compression not in (None, "gzip"):
+            raise BadS3Place(
+                key, f"compression must be 'gzip' or None, not {compression!r}"
+            )
+        if compression:
+            data = gzip_format.compress(data, mtime=0)
+        self.load_bytes(data, key, bucket_name, replace, encrypt, acl_policy)
 
-    def get_conn(self) -> Any:
-        """The boto3 S3 client. Made once, and safe to share between threads."""
-        return self._client
+    def load_bytes(
+        self,
+        bytes_data: bytes,
+        key: str,
+        bucket_name: str | None = None,
+        replace: bool = False,
+        encrypt: bool = False,
+        acl_policy: str | None = None,
+    ) -> None:
+        """Write bytes."""
+        source = io.BytesIO(bytes_data)
+        self.load_file_obj(source, key, bucket_name, replace, encrypt, acl_policy)
 
-    def check_for_bucket(self, bucket: str) -> str | None:
-        """See that the bucket is there and may be entered; gives its region if told.
+    def load_file_obj(
+        self,
+        file_obj: BinaryIO | io.BytesIO,
+        key: str,
+        bucket_name: str | None = None,
+        replace: bool = False,
+        encrypt: bool = False,
+        acl_policy: str | None = None,
+    ) -> None:
+        """Write what an open binary file still holds. It is read in parts, and left open."""
+        bucket, name = self.check_writable(key, replace, bucket_name)
+        self._send(_Open(file_obj), bucket, name, self._upload_args(encrypt, acl_policy))
+
+    def copy_object(
+        self,
+        source_bucket_key: str,
+        dest_bucket_key: str,
+        source_bucket_name: str | None = None,
+        dest_bucket_name: str | None = None,
+        source_version_id: str | None = None,
+        acl_policy: str | None = None,
+        meta_data_directive: str | None = None,
+        **options: Any,
+    ) -> None:
+        """Copy an object inside the server; in parts where it is large. It replaces.
+
+        Args:
+            meta_data_directive: "COPY" (as it is without it) or "REPLACE".
+            options: More for boto3's copy, in its words.
 
         Raises:
-            BucketMissing, CredentialsRefused, CredentialsMissing, EndpointUnreachable.
+            KeyMissing: there is nothing to copy.
         """
-        with self.errors(bucket):
-            answer = self._head_bucket(bucket)
-        headers = answer["ResponseMetadata"]["HTTPHeaders"]
-        region = answer.get("BucketRegion") or headers.get("x-amz-bucket-region")
-        return str(region) if region else None
+        source = place_of(source_bucket_key, source_bucket_name, self.default_bucket())
+        bucket, name = place_of(dest_bucket_key, dest_bucket_name, self.default_bucket())
+        version = {"VersionId": source_version_id} if source_version_id else {}
+        given = {"ACL": acl_policy, "MetadataDirective": meta_data_directive, **options}
+        with self.object_errors(*source):
+            self.get_conn().copy(
+                {"Bucket": source[0], "Key": source[1], **version},
+                bucket,
+                name,
+                ExtraArgs={k: v for k, v in given.items() if v is not None},
+                Config=self._transfer_config(),
+            )
 
-    def object_store(self, bucket: str) -> S3Store:
-        """An obstore store of this bucket: many requests in flight, made for many objects.
+    def check_writable(
+        self, key: str, replace: bool, bucket_name: str | None = None
+    ) -> tuple[str, str]:
+        """The bucket and key, if an object may be written there now.
 
         Raises:
-            What `check_for_bucket` raises; MissingExtra without obstore.
+            KeyExists: there is one, and `replace` is False.
         """
-        try:
-            from obstore.store import S3Store
-        except ImportError as exc:
-            raise MissingExtra("obstore", "s3", _PURPOSE) from exc
-        region = self.check_for_bucket(bucket) or self.get_conn().meta.region_name
-        options: dict[str, Any] = {
-            "region": region if region and region != "aws-global" else "us-east-1",
-            "virtual_hosted_style_request": not self._path_style,
-        }
-        if self._custom_endpoint:
-            options["endpoint"] = self.endpoint
-        if self._unsigned:
-            options["skip_signature"] = True
-        else:
-            options["credential_provider"] = self._obstore_credentials()
-        return S3Store(
-            bucket,
-            client_options=self._client_options(),
-            retry_config={"max_retries": 4, "retry_timeout": timedelta(seconds=60)},
-            **options,
-        )
+        bucket, name = self._place(key, bucket_name)
+        if not replace and self.check_for_key(name, bucket):
+            raise KeyExists(bucket, name)
+        return bucket, name
 
-    @contextmanager
-    def errors(self, bucket: str = "") -> Iterator[None]:
-        """Turn boto3's and obstore's errors inside the block into ours."""
-        place = Place(self.conn_id, self._endpoint_shown, bucket)
-        with translated_boto(place), translated_obstore(place):
-            yield
+    # ── inside ──
 
-    # ── how the connection is read ──────────────────────────────────────────
-
-    @cached_property
-    def _client(self) -> Any:
-        try:
-            from botocore.config import Config
-        except ImportError as exc:
-            raise MissingExtra("boto3", "s3", _PURPOSE) from exc
-        with translated_boto(Place(self.conn_id, self._endpoint_shown, "")):
-            return self._session.client(
-                "s3",
-                endpoint_url=self._endpoint_given,
-                verify=self._verify,
-                config=Config(**self._config_kwargs),
-            )
-
-    @cached_property
-    def _session(self) -> Any:
-        try:
-            import boto3
-        except ImportError as exc:
-            raise MissingExtra("boto3", "s3", _PURPOSE) from exc
-        connection, extra = self.connection, self.connection.extra
-        if extra.get("role_arn"):
-            raise InvalidConnection(
-                f"connection {self.conn_id!r}",
-                "role_arn in its extras is not supported. Put the role into a profile of "
-                "~/.aws/config and name that as profile_name.",
-            )
-        key = connection.login or extra.get("aws_access_key_id")
-        secret = connection.password or extra.get("aws_secret_access_key")
-        if bool(key) != bool(secret):
-            raise InvalidConnection(
-                f"connection {self.conn_id!r}",
-                "it has only one of login (access key) and password (secret key).",
-            )
-        with translated_boto(Place(self.conn_id, self._endpoint_shown, "")):
-            return boto3.session.Session(
-                botocore_session=botocore_session(),
-                aws_access_key_id=key,
-                aws_secret_access_key=secret,
-                aws_session_token=extra.get("aws_session_token"),
-                region_name=extra.get("region_name"),
-                profile_name=extra.get("profile_name"),
-            )
-
-    @property
-    def _endpoint_given(self) -> str | None:
-        extra = self.connection.extra
-        service = _mapping(extra.get("service_config"), self.conn_id)
-        s3 = _mapping(service.get("s3"), self.conn_id)
-        given = s3.get("endpoint_url") or extra.get("endpoint_url") or extra.get("host")
-        return str(given) if given else None
-
-    @property
-    def _endpoint_shown(self) -> str:
-        if "_client" in self.__dict__:
-            return str(self._client.meta.endpoint_url)
-        return self._endpoint_given or "AWS"
-
-    @property
-    def _custom_endpoint(self) -> bool:
-        return not self.endpoint.removesuffix(".cn").endswith(".amazonaws.com")
-
-    @property
-    def _path_style(self) -> bool:
-        style = (self.get_conn().meta.config.s3 or {}).get("addressing_style")
-        return style == "path" or (style != "virtual" and self._custom_endpoint)
-
-    @property
-    def _unsigned(self) -> bool:
-        from botocore import UNSIGNED
-
-        return self.get_conn().meta.config.signature_version is UNSIGNED
-
-    @property
-    def _verify(self) -> bool | str | None:
-        given = self.connection.extra.get("verify")
-        if isinstance(given, str) and given.lower() in ("true", "false", "0", "1"):
-            return given.lower() in ("true", "1")
+    def _upload_args(self, encrypt: bool, acl_policy: str | None) -> dict[str, Any]:
+        given = self._only("ALLOWED_UPLOAD_ARGS")
+        if encrypt:
+            given["ServerSideEncryption"] = "AES256"
+        if acl_policy:
+            given["ACL"] = acl_policy
         return given
 
-    @property
-    def _config_kwargs(self) -> dict[str, Any]:
-        from botocore import UNSIGNED
-
-        given = dict(_mapping(self.connection.extra.get("config_kwargs"), self.conn_id))
-        if given.get("signature_version") == "unsigned":
-            given["signature_version"] = UNSIGNED
-        style = {"addressing_style": "path"} if self._endpoint_given else {}
-        return {
-            "connect_timeout": _CONNECT_TIMEOUT_S,
-            "read_timeout": _READ_TIMEOUT_S,
-            "max_pool_connections": 32,
-            "retries": {"mode": "standard", "total_max_attempts": 3},
-            **given,
-            "s3": {**style, **given.get("s3", {})},
-        }
-
-    def _client_options(self) -> ClientConfig:
-        options: ClientConfig = {
-            "allow_http": self.endpoint.startswith("http://"),
-            "connect_timeout": timedelta(seconds=_CONNECT_TIMEOUT_S),
-            "timeout": timedelta(seconds=_READ_TIMEOUT_S),
-        }
-        if self._verify is False:
-            options["allow_invalid_certificates"] = True
-        return options
-
-    def _obstore_credentials(self) -> Any:
-        from obstore.auth.boto3 import Boto3CredentialProvider
-
-        return Boto3CredentialProvider(self._session)
-
-    def _head_bucket(self, bucket: str) -> Any:
-        from botocore.exceptions import ClientError
-
-        try:
-            return self.get_conn().head_bucket(Bucket=bucket)
-        except ClientError as exc:
-            if exc.response["ResponseMetadata"].get("HTTPStatusCode") != 403:
-                raise
-        # The answer to a HEAD has no body, and so no reason; this one has.
-        return self.get_conn().list_objects_v2(Bucket=bucket, MaxKeys=1)
+    def _send(self, source: Any, bucket: str, key: str, options: Mapping[str, Any]) -> None:
+        with self.errors(bucket):
+            self.get_conn().upload_fileobj(
+                source, bucket, key, ExtraArgs=dict(options), Config=self._transfer_config()
+            )
 
 
-def _mapping(value: Any, conn_id: str) -> Mapping[str, Any]:
-    """An extra that is itself a set of settings; from a URI it comes as JSON text."""
-    if not value:
-        return {}
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except json.JSONDecodeError:
-            value = None
-    if not isinstance(value, Mapping):
-        raise InvalidConnection(
-            f"connection {conn_id!r}",
-            "config_kwargs and service_config must be JSON objects.",
-        )
-    return value
+class _Open:
+    """A file for reading only: boto3 closes what it can close after an upload."""
+
+    def __init__(self, file: BinaryIO | io.BytesIO) -> None:
+        self._file = file
+
+    def read(self, size: int = -1) -> bytes:
+        return self._file.read(size)

@@ -18,6 +18,7 @@ from mlflowkit.errors import (
     CredentialsRefused,
     EndpointUnreachable,
     InvalidConnection,
+    KeyMissing,
     StorageFailed,
 )
 from mlflowkit.hooks.base import env_variable
@@ -44,6 +45,7 @@ class Place(NamedTuple):
     conn_id: str
     endpoint: str
     bucket: str
+    key: str = ""
 
 
 @contextmanager
@@ -106,6 +108,8 @@ def _from_answer(place: Place, error: dict[str, Any]) -> ConnectionError_:
     if code in _REFUSED:
         reason = "Forbidden" if code == "403" else code
         return CredentialsRefused(place.conn_id, place.endpoint, reason, place.bucket)
+    if place.key and code in ("404", "NoSuchKey"):
+        return KeyMissing(place.bucket, place.key, place.endpoint, place.conn_id)
     if code == "NoSuchBucket" or (code == "404" and place.bucket):
         return BucketMissing(place.bucket, place.endpoint, place.conn_id)
     return StorageFailed(place.conn_id, place.endpoint, f"{code}: {message}")

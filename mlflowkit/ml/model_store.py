@@ -73,7 +73,7 @@ def upload_model(
     at = f"{base}/{version}" if base else version
     pointer = f"{base}/{LATEST}" if base else LATEST
     version_uri = f"s3://{place.bucket}/{at}"
-    place.hook.check_for_bucket(place.bucket)
+    place.hook.bucket_region(place.bucket)
     with place.hook.errors(place.bucket):
         if not place.holds(f"{at}/{CARD}"):
             report_progress(message=f"uploading {WEIGHTS}")
@@ -106,7 +106,7 @@ def download_model(
         read_card(folder)
         return folder
     place = _Place.of(uri, connection)
-    place.hook.check_for_bucket(place.bucket)
+    place.hook.bucket_region(place.bucket)
     store = settings.home() / "cache" / "models" if cache is None else Path(cache)
     with place.hook.errors(place.bucket):
         at, text = _find_version(place, uri)
@@ -126,7 +126,7 @@ def resolve_model(uri: str, *, connection: str = DEFAULT_CONNECTION) -> str:
         BucketMissing, CredentialsRefused, CredentialsMissing, EndpointUnreachable.
     """
     place = _Place.of(uri, connection)
-    place.hook.check_for_bucket(place.bucket)
+    place.hook.bucket_region(place.bucket)
     with place.hook.errors(place.bucket):
         at, _ = _find_version(place, uri)
     return f"s3://{place.bucket}/{at}"

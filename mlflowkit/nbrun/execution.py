@@ -23,7 +23,7 @@ from mlflowkit.errors import (
     ReturnMissing,
     UserError,
 )
-from mlflowkit.nbrun import iofolder, kernels, record
+from mlflowkit.nbrun import asking, iofolder, kernels, record
 from mlflowkit.nbrun.client import CellClient, Ending
 from mlflowkit.nbrun.iofolder import IOFolder, Returned
 from mlflowkit.nbrun.journal import JournaledRecord, now
@@ -70,11 +70,12 @@ class Execution:
         self._stop.attach()
         with PrivateFolder() as folder:
             self._hand_over(folder.path)
-            self._kernel = await self._unless_stopped(self._start(folder.path))
-            try:
-                return await self._recorded()
-            finally:
-                await self._kernel.end()
+            with asking.answering(self._io.path):
+                self._kernel = await self._unless_stopped(self._start(folder.path))
+                try:
+                    return await self._recorded()
+                finally:
+                    await self._kernel.end()
 
     def _hand_over(self, folder: Path) -> None:
         plan = self._plan

@@ -23,6 +23,8 @@ from mlflowkit.errors import (
     UnknownInput,
 )
 from mlflowkit.errors import UserError as _UserError
+from mlflowkit.nbrun import asking
+from mlflowkit.worker import masking
 
 if TYPE_CHECKING:
     from mlflowkit.nbrun.iofolder import IOFolder, Pushed, Returned
@@ -75,6 +77,7 @@ def _folder(what: str) -> IOFolder:
 
 def start() -> None:
     """Make progress reports reach the engine, and crashes say where. Twice is once."""
+    masking.tell_with(asking.hide)
     faulthandler.enable()  # ipykernel sends it to the process's own stderr, which we keep
     if _publish not in ports._kernel_progress:
         _pid.append(os.getpid())

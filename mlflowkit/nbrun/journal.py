@@ -15,9 +15,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from mlflowkit.core.masking import TextStreamMasker
 from mlflowkit.errors import ArtifactNotStored, NotebookInvalid
 from mlflowkit.nbrun import record
 from mlflowkit.nbrun.record import Record
+from mlflowkit.worker import masking
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -38,6 +40,7 @@ class JournaledRecord(Record):
 
     def __init__(self, notebook: NotebookNode, output: Path, limit: int) -> None:
         super().__init__(notebook, limit)
+        self._streams: dict[tuple[int, str], TextStreamMasker] = {}
         self.path = journal_path(output)
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
         try:
@@ -61,7 +64,7 @@ class JournaledRecord(Record):
             version=VERSION,
             at=at.isoformat(),
             limit=self.outputs.limit,
-            nb=self.notebook,
+            nb=masking.masker().value(self.notebook),
         )
 
     def cell_passed(self, cell: int) -> None:
@@ -75,6 +78,7 @@ class JournaledRecord(Record):
     def cell_ended(
         self, cell: int, status: str, at: datetime, seconds: float, count: int | None
     ) -> None:
+        self._flush(cell)
         facts = {
             "status": status,
             "at": at.isoformat(),
@@ -85,13 +89,31 @@ class JournaledRecord(Record):
         super().cell_ended(cell, status, at, seconds, count)
 
     def stream(self, cell: int, name: str, text: str) -> str:
-        """Append to a stream. Returns the part that was kept."""
+        """Append to a stream. Returns the part that was kept, without secrets."""
+        masked = self._streams.get((cell, name))
+        if masked is None:
+            masked = self._streams[cell, name] = TextStreamMasker(masking.masker())
+        return self._append(cell, name, masked.feed(text))
+
+    def _append(self, cell: int, name: str, text: str) -> str:
         kept, cut = self.outputs.stream(cell, name, text)
         self._note("stream", cell=cell, name=name, text=kept, cut=cut)
         return kept
 
+    def _flush(self, *cells: int) -> None:
+        """What the streams of these cells keep back, in case a secret begins there."""
+        for (cell, name), masked in list(self._streams.items()):
+            if cell in cells and (rest := masked.flush()):
+                self._append(cell, name, rest)
+
+    def finish(self, status: str, at: datetime, **facts: Any) -> None:
+        self._flush(*(cell for cell, _ in self._streams))
+        super().finish(status, at, **facts)
+
     def output(self, cell: int, output: dict[str, Any], display_id: str | None) -> None:
         """Append a display, a result or an error."""
+        if masking.masker():
+            output = masking.masker().value(output)
         kept = self.outputs.output(cell, output, display_id)
         self._note("output", cell=cell, output=kept, display_id=display_id)
 
@@ -99,6 +121,7 @@ class JournaledRecord(Record):
         self, display_id: str, data: dict[str, Any], metadata: dict[str, Any]
     ) -> None:
         """Draw a display again."""
+        data, metadata = (masking.masker().value(each) for each in (data, metadata))
         self._note("update", display_id=display_id, data=data, metadata=metadata)
         self.outputs.update(display_id, data, metadata)
 
@@ -108,8 +131,16 @@ class JournaledRecord(Record):
         self.outputs.clear(cell, wait)
 
     def write(self, output: Path) -> None:
-        """Write the executed notebook, whole or not at all; the journal is then removed."""
-        write_notebook(self.notebook, output)
+        """Write the executed notebook, whole or not at all; the journal is then removed.
+
+        A secret is hidden in it wherever it stands: in a parameter, in a cell's code, too.
+        """
+        from nbformat import from_dict
+
+        shown = self.notebook
+        if masking.masker():
+            shown = from_dict(masking.masker().value(shown))  # type: ignore[no-untyped-call]  # untyped
+        write_notebook(shown, output)
         self.close()
         self.path.unlink(missing_ok=True)
 

@@ -29,6 +29,8 @@ END_SECONDS: Final = 2.0
 START_SECONDS: Final = 60.0
 #: Names in the environment that a kernel has no business with.
 _NOT_FOR_KERNELS: Final = frozenset({"JPY_PARENT_PID", "JPY_SESSION_NAME"})
+#: What hooks and variables read, in cells as elsewhere.
+_FOR_HOOKS: Final = ("MLFLOWKIT_CONN_", "MLFLOWKIT_VAR_", "MLFLOWKIT_SECRETS_BACKEND")
 _SECRET_WORDS: Final = ("FERNET", "TOKEN", "SECRET", "PASSWORD")
 _LOG_TAIL_BYTES: Final = 16_000
 
@@ -36,8 +38,8 @@ _LOG_TAIL_BYTES: Final = 16_000
 def kernel_environment(env: Mapping[str, str], **more: str) -> dict[str, str]:
     """`env` for a kernel: our own keys and tokens taken out, `more` put in.
 
-    Connections that the person defined in the environment (MLFLOWKIT_CONN_…) stay: cells
-    use hooks as functions do.
+    Connections and variables that the person defined in the environment (MLFLOWKIT_CONN_…,
+    MLFLOWKIT_VAR_…) stay, and the secrets back end: cells use hooks as functions do.
     """
     return {name: value for name, value in env.items() if _may_pass(name)} | more
 
@@ -45,7 +47,7 @@ def kernel_environment(env: Mapping[str, str], **more: str) -> dict[str, str]:
 def _may_pass(name: str) -> bool:
     if name in _NOT_FOR_KERNELS:
         return False
-    if not name.startswith("MLFLOWKIT_") or name.startswith("MLFLOWKIT_CONN_"):
+    if not name.startswith("MLFLOWKIT_") or name.startswith(_FOR_HOOKS):
         return True
     return not any(word in name for word in _SECRET_WORDS)
 

@@ -22,6 +22,7 @@ from mlflowkit.core.events import Event
 from mlflowkit.core.machine import InstanceRow, NodeRow, Outcome, Run, RunRow, load
 from mlflowkit.core.spec import AttemptId, DagSpec, RunId, TaskId
 from mlflowkit.core.states import RUN_ENDED, RunState, TaskState
+from mlflowkit.errors import RunExists
 from mlflowkit.ports import RunRequest, Surroundings
 from mlflowkit.store import codec
 from mlflowkit.store.prepared import Prepared, upsert
@@ -63,6 +64,7 @@ _FACTS = (
     "data_interval_start",
     "data_interval_end",
     "created_at",
+    "backfill_id",
 )
 _SAVE_INSTANCE = Prepared(upsert(task_instances), task_instances.c.keys())
 _SAVE_NODE = Prepared(upsert(nodes), nodes.c.keys())
@@ -92,7 +94,7 @@ def lease_holder(tx: Connection) -> str | None:
 # ── runs ────────────────────────────────────────────────────────────────────
 
 
-def _keep_text(tx: Connection, body: bytes) -> str:
+def keep_text(tx: Connection, body: bytes) -> str:
     sha256 = codec.digest(body)
     tx.execute(
         upsert_into(texts).on_conflict_do_nothing(), {"sha256": sha256, "body": body}
@@ -118,7 +120,12 @@ def create_run(
         ).returning(dags.c.last_number)
     ).scalar_one()
     run_id = RunId(f"{request.dag_id}/{number}")
+    if request.run_id is not None:
+        run_id = request.run_id
+        if state_of(tx, run_id) is not None:
+            raise RunExists(run_id)
     logical = request.logical_date or now
+    interval = request.data_interval or (logical, logical)
     tx.execute(
         insert(runs),
         {
@@ -129,17 +136,18 @@ def create_run(
             "state": RunState.QUEUED,
             "reason": "",
             "cancelled": False,
-            "spec": _keep_text(tx, request.spec_json),
-            "surroundings": _keep_text(tx, codec.encode(request.surroundings)),
+            "spec": keep_text(tx, request.spec_json),
+            "surroundings": keep_text(tx, codec.encode(request.surroundings)),
             "bundle": request.bundle,
             "params": request.params_json,
             "notes": codec.encode(request.notes),
             "engine_id": engine_id,
             "log_seq": 0,
             "logical_date": logical,
-            "data_interval_start": logical,
-            "data_interval_end": logical,
+            "data_interval_start": interval[0],
+            "data_interval_end": interval[1],
             "created_at": now,
+            "backfill_id": request.backfill_id,
         },
     )
     return run_id
@@ -150,7 +158,7 @@ def load_run(tx: Connection, run_id: str) -> StoredRun | None:
     row = tx.execute(select(runs).where(runs.c.run_id == run_id)).mappings().one_or_none()
     if row is None:
         return None
-    spec = codec.decode_spec(_text(tx, row["spec"]))
+    spec = codec.decode_spec(read_text(tx, row["spec"]))
     run_row = RunRow(
         run_id=RunId(row["run_id"]),
         state=RunState(row["state"]),
@@ -165,29 +173,43 @@ def load_run(tx: Connection, run_id: str) -> StoredRun | None:
         run_key=key,
         run=load(spec, run_row, node_rows(tx, key), instance_rows(tx, key)),
         bundle=row["bundle"],
-        surroundings=_surroundings(_text(tx, row["surroundings"])),
+        surroundings=read_surroundings(tx, row["surroundings"]),
         params=row["params"],
         facts=facts,
         log_seq=row["log_seq"],
     )
 
 
-def _text(tx: Connection, sha256: str) -> bytes:
+def read_text(tx: Connection, sha256: str) -> bytes:
     body: bytes = tx.execute(
         select(texts.c.body).where(texts.c.sha256 == sha256)
     ).scalar_one()
     return body
 
 
-def _surroundings(data: bytes) -> Surroundings:
+def read_surroundings(tx: Connection, sha256: str) -> Surroundings:
+    """Surroundings that were kept."""
     import msgspec
 
-    return msgspec.json.decode(data, type=Surroundings)
+    return msgspec.json.decode(read_text(tx, sha256), type=Surroundings)
+
+
+def run_key_of(tx: Connection, run_id: str) -> int:
+    """The small number that stands for a run inside the store."""
+    found: int = tx.execute(
+        select(runs.c.run_key).where(runs.c.run_id == run_id)
+    ).scalar_one()
+    return found
+
+
+def state_of(tx: Connection, run_id: str) -> str | None:
+    """The state of a run, or None."""
+    return tx.execute(select(runs.c.state).where(runs.c.run_id == run_id)).scalar()
 
 
 def spec_of(tx: Connection, run_id: str) -> DagSpec | None:
     sha256 = tx.execute(select(runs.c.spec).where(runs.c.run_id == run_id)).scalar()
-    return codec.decode_spec(_text(tx, sha256)) if sha256 else None
+    return codec.decode_spec(read_text(tx, sha256)) if sha256 else None
 
 
 def instance_rows(tx: Connection, run_key: int) -> list[InstanceRow]:
@@ -245,8 +267,8 @@ def change_code(
         .where(runs.c.run_key == run_key)
         .values(
             bundle=bundle,
-            spec=_keep_text(tx, spec_json),
-            surroundings=_keep_text(tx, codec.encode(surroundings)),
+            spec=keep_text(tx, spec_json),
+            surroundings=keep_text(tx, codec.encode(surroundings)),
         )
     )
 
@@ -384,6 +406,21 @@ def drop_outbox(tx: Connection, entry_ids: Sequence[int]) -> None:
     """These were carried out."""
     if entry_ids:
         _DROP_OUTBOX.run(tx, [{"entry": i} for i in entry_ids])
+
+
+def pending_calls(tx: Connection) -> list[OutboxEntry]:
+    """Callbacks that were decided and may not have been made, oldest first, of all runs."""
+    found = tx.execute(
+        select(outbox, runs.c.run_id)
+        .join(runs, runs.c.run_key == outbox.c.run_key)
+        .where(outbox.c.kind.like("call:%"))
+        .order_by(outbox.c.id)
+    )
+    entries: list[OutboxEntry] = []
+    for r in found:
+        attempt = AttemptId(RunId(r.run_id), TaskId(r.task_id), r.map_index, r.number)
+        entries.append(OutboxEntry(r.id, r.run_key, _decision(r.kind, attempt, r.why)))
+    return entries
 
 
 def read_outbox(tx: Connection, run_key: int, run_id: RunId) -> list[OutboxEntry]:

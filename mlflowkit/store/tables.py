@@ -116,6 +116,7 @@ Index(
     "uq_runs_planned",
     runs.c.dag_id,
     runs.c.logical_date,
+    runs.c.data_interval_end,
     unique=True,
     sqlite_where=text(PLANNED),
     postgresql_where=text(PLANNED),
@@ -280,7 +281,9 @@ backfills = Table(
     Column("first", UtcDateTime, nullable=False),
     Column("last", UtcDateTime, nullable=False),
     Column("max_active", Integer, nullable=False),
-    Column("run_ids", LargeBinary, nullable=False),  # in the order in which they start, JSON
+    Column(
+        "run_ids", LargeBinary, nullable=False
+    ),  # in the order in which they start, JSON
     Column("created_at", UtcDateTime, nullable=False),
 )
 

@@ -98,6 +98,40 @@ def _value(row: Any) -> StoredValue:
     )
 
 
+def stored_value(row: Any) -> StoredValue:
+    """The value of a whole row, given as a mapping."""
+    keys = row["keys"]
+    names = ("codec", "inline", "artifact", "size", "length", "preview")
+    return StoredValue(
+        **{name: row[name] for name in names},
+        keys=tuple(codec.decode(keys)) if keys is not None else None,
+    )
+
+
+def digest_of(tx: Connection, run_key: int, task_id: str, key: str) -> str:
+    """A hash of what all instances of a mapped task gave under a key."""
+    found = tx.execute(
+        select(xcoms.c.map_index, xcoms.c.inline, xcoms.c.artifact)
+        .where(xcoms.c.run_key == run_key, xcoms.c.task_id == task_id, xcoms.c.key == key)
+        .order_by(xcoms.c.map_index)
+    )
+    return codec.digest(b"".join(repr(tuple(row)).encode() for row in found))
+
+
+def facts_of_attempt(tx: Connection, run_key: int, attempt: AttemptId) -> dict[str, Any]:
+    """What is kept of an attempt that has ended; empty if it has not."""
+    found = tx.execute(
+        select(attempts.c.facts).where(
+            attempts.c.run_key == run_key,
+            attempts.c.task_id == attempt.task_id,
+            attempts.c.map_index == attempt.map_index,
+            attempts.c.number == attempt.number,
+        )
+    ).scalar()
+    facts: dict[str, Any] = codec.decode(found) if found else {}
+    return facts
+
+
 def get_xcom(
     tx: Connection, run_key: int, task_id: str, key: str, map_index: int
 ) -> StoredValue | None:

@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
@@ -19,7 +19,13 @@ import msgspec
 import mlflowkit
 from mlflowkit.core.spec import RETURN_VALUE, DagSpec
 from mlflowkit.core.values import StoredValue
-from mlflowkit.errors import TaskSkipped, UnknownXCom, UserError
+from mlflowkit.errors import (
+    TaskFailed,
+    TaskRescheduled,
+    TaskSkipped,
+    UnknownXCom,
+    UserError,
+)
 from mlflowkit.ports import (
     STORED,
     CellEvent,
@@ -28,6 +34,7 @@ from mlflowkit.ports import (
     Services,
     as_running,
 )
+from mlflowkit.worker import masking
 from mlflowkit.worker.context import (
     MappedValues,
     TaskInstance,
@@ -36,6 +43,7 @@ from mlflowkit.worker.context import (
 )
 from mlflowkit.worker.processes import leave_fork
 from mlflowkit.worker.protocol import Ended
+from mlflowkit.worker.run_context import Context
 
 #: Characters of an error that are kept.
 LONGEST_TEXT = 200_000
@@ -60,8 +68,23 @@ class Code(Protocol):
         params: Mapping[str, Any],
         axes: Mapping[str, int],
         item: Callable[[str, str, int], object],
+        count: Callable[[str, str], int],
+        context: Context,
     ) -> Executable:
-        """The task, with XComs, parameters and its mapped arguments put in place."""
+        """The task, with XComs, parameters and its mapped arguments put in place, and its
+        templates rendered."""
+        ...
+
+    def callbacks(self, task_id: str, kind: str) -> Sequence[Callable[[Any], object]]:
+        """What is to be called when a task, or the run (no task id), has ended so."""
+        ...
+
+    def complete(self, task_id: str, context: Context) -> None:
+        """Put into a context what belongs to the task."""
+        ...
+
+    def next_info(self, given: Mapping[str, Any]) -> bytes:
+        """What the DAG's own timetable says comes next, as JSON."""
         ...
 
 
@@ -96,6 +119,9 @@ class Attempt:
         self.services: Services = _Services(link)
         self._pushed: dict[str, StoredValue] = {}
         self._mine: dict[str, object] = {}
+        self._chosen: tuple[str, ...] | None = None
+        self._halts = ""
+        self._assets: dict[str, dict[str, object]] = {}
         #: What the task's code raised, if it did.
         self.exception: BaseException | None = None
         self.params = {
@@ -129,11 +155,32 @@ class Attempt:
     def pull(self, task_id: str, key: str, map_index: int | None) -> Any:
         if task_id == self.order.attempt.task_id and key in self._mine:
             return self._mine[key]
+        if self._is_beside(task_id) and map_index is None:
+            map_index = self.order.attempt.map_index
         task = self._code.spec.tasks[task_id]  # type: ignore[index]  # a plain str is one
         if task.expansion is not None and map_index is None:
             return self._mapped(task_id, key)
         stored = self._fetch(task_id, key, -1 if map_index is None else map_index)
         return self._values.load(stored) if stored is not None else None
+
+    def _is_beside(self, task_id: str) -> bool:
+        """Whether instance i of that task is for instance i of this one."""
+        tasks = self._code.spec.tasks
+        mine = tasks[self.order.attempt.task_id].mapped_group
+        return bool(mine) and tasks[task_id].mapped_group == mine  # type: ignore[index]
+
+    def ask(self, what: str, **arguments: Any) -> Any:
+        """What the engine answers: plain data."""
+        return self._link.ask(what, **arguments)
+
+    def follow(self, task_ids: Sequence[str]) -> None:
+        self._chosen = tuple(task_ids)
+
+    def halt(self, *, direct_only: bool) -> None:
+        self._halts = "direct" if direct_only else "all"
+
+    def asset_event(self, uri: str, extra: Mapping[str, object]) -> None:
+        self._assets.setdefault(uri, {}).update(extra)
 
     def progress(self, facts: Mapping[str, object]) -> None:
         self._link.note(json.dumps({"kind": "progress", **facts}, default=str).encode())
@@ -177,10 +224,24 @@ class Attempt:
             raise UnknownXCom(self.order.attempt.task_id, task_id, key, [])
         return self._values.load_item(stored, index)
 
+    def _count(self, task_id: str, key: str) -> int:
+        """How many items there are in what a mapped task expands over."""
+        task = self._code.spec.tasks[task_id]  # type: ignore[index]  # a plain str is one
+        if task.expansion is not None:
+            return len(self._mapped(task_id, key))
+        stored = self._fetch(task_id, key, -1)
+        if stored is None:
+            raise UnknownXCom(self.order.attempt.task_id, task_id, key, [])
+        return (
+            stored.length if stored.length is not None else len(self._values.load(stored))
+        )
+
     # ── running ─────────────────────────────────────────────────────────────
 
     def run(self) -> Ended:
         """Call the task's code. Never raises, whatever the code does."""
+        if self.order.service:
+            return self._serve()
         attempt = self.order.attempt
         try:
             with as_running(self):
@@ -190,17 +251,107 @@ class Attempt:
                     self.params,
                     dict(self.order.axes),
                     self._item,
+                    self._count,
+                    self.context,
                 )
+                self._call_back("execute")
                 result = self._execute(task)
+                if not getattr(task, "do_xcom_push", True):
+                    result = None
                 if result is not None or attempt.map_index >= 0:
                     # Of a mapped task None counts, too: item i is the value of instance i.
                     self.push(RETURN_VALUE, result)
         except TaskSkipped as exc:
-            return Ended(attempt, "skipped", why=sendable(str(exc)) or "it skipped itself")
+            why = sendable(str(exc)) or "it skipped itself"
+            return Ended(attempt, "skipped", why=why, facts=self._told())
+        except TaskRescheduled as exc:
+            return Ended(attempt, "rescheduled", why=str(exc), when=exc.when)
         except BaseException as exc:  # noqa: BLE001 - user code may raise anything
             self.exception = exc
             return self._failed(exc)
-        return Ended(attempt, "succeeded", values=list(self._pushed.items()))
+        return Ended(
+            attempt,
+            "succeeded",
+            values=list(self._pushed.items()),
+            facts=self._told(),
+            chosen=self._chosen,
+            halts=self._halts,
+            assets=self._updated(),
+        )
+
+    def _updated(self) -> list[tuple[str, bytes]]:
+        """The assets that its success updates, with what it said of them."""
+        task = self._code.spec.tasks[self.order.attempt.task_id]
+        uris = dict.fromkeys([*task.outlets, *self._assets])
+        return [
+            (uri, json.dumps(self._assets.get(uri, {}), default=str).encode())
+            for uri in uris
+        ]
+
+    # ── code of a person outside of a task ──────────────────────────────────
+
+    def _serve(self) -> Ended:
+        """What is done instead of a task: a callback, or a timetable that is asked."""
+        attempt = self.order.attempt
+        try:
+            with as_running(self):
+                given = json.loads(self.order.service_json)
+                if self.order.service == "timetable":
+                    return Ended(attempt, "succeeded", answer=self._code.next_info(given))
+                if attempt.task_id:
+                    self._code.complete(attempt.task_id, self.context)
+                if given.get("why"):
+                    self.context["reason"] = given["why"]
+                    self.context["exception"] = self._exception_of(given)
+                self._call_back(given["kind"])
+        except BaseException as exc:  # noqa: BLE001 - user code may raise anything
+            return self._failed(exc)
+        return Ended(attempt, "succeeded")
+
+    def _exception_of(self, given: Mapping[str, Any]) -> BaseException:
+        """The task's own exception, if it could travel; else one with its text."""
+        stored = given.get("exception")
+        if stored is not None:
+            try:
+                found = self._values.load(msgspec.convert(stored, StoredValue))
+            except Exception:  # noqa: BLE001 - it is loaded by code of a person
+                found = None
+            if isinstance(found, BaseException):
+                return found
+        return TaskFailed(given["why"])
+
+    def _call_back(self, kind: str) -> None:
+        """Call what was given for this; one that fails does not keep the others from being called.
+
+        Its traceback goes to the log, as in Airflow: a callback decides nothing.
+        """
+        for call in self._code.callbacks(self.order.attempt.task_id, kind):
+            try:
+                call(self.context)
+            except Exception:
+                name = getattr(call, "__name__", repr(call))
+                self.ti.log.exception("on_%s_callback %s failed", kind, name)
+
+    def _told(self) -> dict[str, Any]:
+        """What people may want to know of the attempt, beside its values."""
+        found: dict[str, Any] = {}
+        if self.context.rendered:
+            found["rendered"] = self.context.rendered
+        label = self._label()
+        if label:
+            found["map_index_label"] = label
+        return found
+
+    def _label(self) -> str:
+        """What people see of a mapped instance instead of its index; empty if nothing."""
+        task = self._code.spec.tasks.get(self.order.attempt.task_id)
+        if task is None or not task.map_index_template or self.order.attempt.map_index < 0:
+            return ""
+        try:
+            return self.context.text("map_index_template", task.map_index_template)
+        except Exception:  # a label decides nothing; its mistake is in the log
+            self.ti.log.exception("map_index_template cannot be rendered")
+            return ""
 
     def _execute(self, task: Executable) -> object:
         """The task's code; a fork that it makes and that returns from it goes no further."""
@@ -230,12 +381,15 @@ class Attempt:
             why=sendable(why),
             error=sendable(story()),
             retryable=retryable,
-            facts={"exception": stored} if stored is not None else {},
+            facts=self._told() | ({"exception": stored} if stored is not None else {}),
         )
 
     def _exception_as_value(self, exc: BaseException) -> StoredValue | None:
-        """The exception itself, for the person who waits; None if it cannot travel."""
+        """The exception itself, for the person who waits; None if it cannot travel, or if it
+        would carry a secret there."""
         try:
+            if masking.shows_secret(story(), exc.args, vars(exc)):
+                return None
             return self._values.dump(exc, expandable=False, where="a task's exception")
         except Exception:  # noqa: BLE001 - an exception may hold anything; its text is kept
             return None

@@ -16,9 +16,9 @@ from typing import Any
 import msgspec
 
 from mlflowkit.core.spec import AttemptId
-from mlflowkit.errors import AskedOutsideTask, InternalError
+from mlflowkit.errors import AskedOutsideTask, EngineRefused, InternalError
 from mlflowkit.ports import LaunchOrder
-from mlflowkit.worker import processes, threads
+from mlflowkit.worker import masking, processes, threads
 from mlflowkit.worker.attempt import Link
 from mlflowkit.worker.protocol import (
     LARGEST_ENDED,
@@ -26,6 +26,7 @@ from mlflowkit.worker.protocol import (
     Ask,
     BlockingChannel,
     Ended,
+    Mask,
     Note,
     Order,
     encode,
@@ -62,11 +63,24 @@ class ChannelLink:
             if self.attempt is None:
                 raise AskedOutsideTask(what, "a thread of a task that has ended")
             answer = self._answer_to(Ask(self.attempt, what, arguments))
+        if answer.user_code:
+            raise EngineRefused(answer.error, answer.user_code)
         if answer.error:
             raise InternalError(answer.error)
         return msgspec.msgpack.decode(answer.body)
 
-    def _answer_to(self, question: Ask) -> Answer:
+    def mask(self, values: list[str]) -> None:
+        """Have the supervisor hide these values; when this returns, it does.
+
+        A fork of the task's process cannot wait for it: the answer would be another's.
+        """
+        if os.getpid() != self._pid:
+            self._channel.send(Mask(values, answer=False))
+            return
+        with self._asking:
+            self._answer_to(Mask(values))
+
+    def _answer_to(self, question: Ask | Mask) -> Answer:
         self._channel.send(question)
         self._unheard += 1
         while True:
@@ -126,7 +140,12 @@ def serve_child(
     rehearse()
     interrupts = _Interrupts()
     link = ChannelLink(channel)
+    masking.tell_with(link.mask)
+    known = False
     while (message := link.next_order()) is not None:
+        if not known:
+            masking.hide_environment()
+            known = True
         order = message.order
         link.attempt = order.attempt
         frame = _frame(_one(order, link, run, interrupts))
@@ -140,7 +159,7 @@ def serve_child(
 
 def _frame(ended: Ended) -> bytes:
     """The end of an attempt, encoded; one that is too large to be told is a failure."""
-    frame = encode(ended)
+    frame = encode(masking.masked_end(ended))
     if len(frame) <= LARGEST_ENDED:
         return frame
     why = (

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 import operator
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, overload
 
 from mlflowkit.core.spec import RETURN_VALUE, DagSpec
 from mlflowkit.core.values import StoredValue
 from mlflowkit.errors import BadXComKey, BadXComPull, UnknownXComTask
 from mlflowkit.ports import LaunchOrder
+from mlflowkit.worker.run_context import Context, Sources, make_context
 
 #: Pull(task_id, key, map_index) gives a value; mapped tasks give a `MappedValues`.
 Pull = Callable[[str, str, int | None], Any]
@@ -89,7 +90,13 @@ class TaskInstance:
         #: 1 for the first try; attempts that were lost do not count.
         self.try_number = order.try_number
         self.max_tries = order.max_tries
+        #: When its first attempt started, over reschedules and retries. Aware, UTC.
+        self.first_started_at = order.first_started_at or datetime.now(UTC)
+        #: How often it gave its place back to look again later.
+        self.poke_count = order.reschedules
         self.log = logging.getLogger(f"mlflowkit.task.{self.task_id}")
+        #: The context that it is part of.
+        self.context: Context | None = None
 
     @property
     def state_dir(self) -> Path:
@@ -97,6 +104,49 @@ class TaskInstance:
         folder = Path(self._order.state_dir)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+    @property
+    def task(self) -> Any:
+        """The operator."""
+        return self._of_context("task")
+
+    @property
+    def dag_run(self) -> Any:
+        return self._of_context("dag_run")
+
+    def get_dagrun(self) -> Any:
+        """The DAG run that it belongs to."""
+        return self.dag_run
+
+    @property
+    def start_date(self) -> datetime | None:
+        """When this attempt was started."""
+        found: datetime | None = self._of_context("start_date")
+        return found
+
+    @property
+    def logical_date(self) -> datetime | None:
+        found: datetime | None = self._of_context("logical_date")
+        return found
+
+    execution_date = logical_date
+
+    @property
+    def key(self) -> str:
+        found: str = self._of_context("task_instance_key_str")
+        return found
+
+    @property
+    def operator(self) -> str:
+        """The class of its operator, for people."""
+        return self._spec.tasks[self._order.attempt.task_id].operator
+
+    @property
+    def hostname(self) -> str:
+        return socket.gethostname()
+
+    def _of_context(self, name: str) -> Any:
+        return self.context[name] if self.context is not None else None
 
     @property
     def output_base(self) -> str:
@@ -190,40 +240,11 @@ def build_context(
     params: Mapping[str, Any],
     facts: Mapping[str, Any],
     ti: TaskInstance,
-) -> dict[str, Any]:
-    """Airflow's names for what a task may know of its run."""
-    times = {k: _time(facts.get(k)) for k in ("logical_date", "data_interval_start")}
-    times["data_interval_end"] = _time(facts.get("data_interval_end"))
-    logical = times["logical_date"]
-    dag_run = SimpleNamespace(
-        dag_id=spec.dag_id,
-        run_id=str(order.attempt.run_id),
-        run_type=facts.get("run_type", "manual"),
-        conf=dict(params),
-        start_date=_time(facts.get("started_at")),
-        **times,
-    )
-    context: dict[str, Any] = {
-        "dag_id": spec.dag_id,
-        "run_id": str(order.attempt.run_id),
-        "task_id": order.attempt.task_id,
-        "map_index": order.attempt.map_index,
-        "try_number": order.try_number,
-        "ti": ti,
-        "task_instance": ti,
-        "dag_run": dag_run,
-        "params": dict(params),
-        **times,
-    }
-    if logical is not None:
-        context |= {
-            "ds": logical.strftime("%Y-%m-%d"),
-            "ds_nodash": logical.strftime("%Y%m%d"),
-            "ts": logical.isoformat(),
-            "ts_nodash": logical.strftime("%Y%m%dT%H%M%S"),
-        }
+) -> Context:
+    """Airflow's names for what a task may know of its run, each computed when it is asked for.
+
+    `task`, `conn`, `var` and `macros` come with the operator: see `prepare.complete`.
+    """
+    context = make_context(Sources(order, spec, params, facts), ti)
+    ti.context = context
     return context
-
-
-def _time(value: Any) -> datetime | None:
-    return datetime.fromisoformat(value) if isinstance(value, str) else value

@@ -1,7 +1,7 @@
 """The one protocol between engine, supervisor and child: what is said, and how it is framed.
 
     engine ──Order, Kill, Close, Answer──▶ supervisor ──Order, Answer, Close──▶ child
-    engine ◀─Started, Ended, Ask───────── supervisor ◀─Ended, Ask, Note── child
+    engine ◀─Started, Ended, Ask───────── supervisor ◀─Ended, Ask, Note, Mask── child
 
 One stream socket on each side. A frame is 4 bytes of length (big endian, of what
 follows), 1 byte of kind, and a MessagePack body. Order is kept; nothing is lost while
@@ -15,6 +15,7 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -52,10 +53,12 @@ class Close(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What an `Ask` asked for, as MessagePack; or why not."""
+    """What an `Ask` asked for, as MessagePack; or why not. Also: a `Mask` is in place."""
 
     body: bytes
     error: str = ""
+    #: Code of the error, if it is one that a person can mend.
+    user_code: str = ""
 
 
 class Started(msgspec.Struct, frozen=True):
@@ -66,7 +69,7 @@ class Started(msgspec.Struct, frozen=True):
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """An attempt is over. `outcome`: succeeded, skipped, failed, lost."""
+    """An attempt is over. `outcome`: succeeded, skipped, rescheduled, failed, lost."""
 
     attempt: AttemptId
     outcome: str
@@ -76,12 +79,26 @@ class Ended(msgspec.Struct, frozen=True):
     #: The whole error.
     error: str = ""
     retryable: bool = True
+    #: A branch: which of the tasks directly below go on.
+    chosen: tuple[str, ...] | None = None
+    #: A short circuit: "all" below is skipped, or what is "direct"ly below.
+    halts: str = ""
+    #: Rescheduled: when it wants to go on.
+    when: datetime | None = None
+    #: Assets that it has updated, with what it said of them (JSON).
+    assets: list[tuple[str, bytes]] = []
+    #: Its result was made by an earlier attempt of this run: its values are those.
+    cached_by: str = ""
+    #: What a service attempt gave (JSON).
+    answer: bytes = b""
+    #: What its result is kept under, if it is to be kept.
+    cache_key: str = ""
     #: `exception`: itself, as a stored value; and whatever else is worth keeping.
     facts: dict[str, Any] = {}
 
 
 class Ask(msgspec.Struct, frozen=True):
-    """The running task wants something. `what`: xcoms, service_start, service_stop."""
+    """The running task wants something; `ports.Engine.ask` says what there is."""
 
     attempt: AttemptId
     what: str
@@ -92,6 +109,14 @@ class Note(msgspec.Struct, frozen=True):
     """A line for the attempt's journal (JSON). Child to supervisor only."""
 
     line: bytes
+
+
+class Mask(msgspec.Struct, frozen=True):
+    """Child to supervisor: show `***` for these in all that the attempt leaves behind."""
+
+    values: list[str]
+    #: Whether an `Answer` is waited for: after it, nothing more is written in plain text.
+    answer: bool = True
 
 
 class Fork(msgspec.Struct, frozen=True):
@@ -137,6 +162,7 @@ Message = (
     | TemplateReady
     | Recall
     | Returned
+    | Mask
 )
 _KINDS: tuple[type[Any], ...] = (
     Order,
@@ -152,6 +178,7 @@ _KINDS: tuple[type[Any], ...] = (
     TemplateReady,
     Recall,
     Returned,
+    Mask,
 )
 _NUMBER = {cls: bytes([i]) for i, cls in enumerate(_KINDS)}
 _DECODERS = [msgspec.msgpack.Decoder(cls) for cls in _KINDS]

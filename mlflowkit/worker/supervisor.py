@@ -22,6 +22,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from mlflowkit.core.masking import Masker, StreamMasker
 from mlflowkit.ports import LaunchOrder
 from mlflowkit.worker import processes
 from mlflowkit.worker.protocol import (
@@ -33,6 +34,7 @@ from mlflowkit.worker.protocol import (
     Ended,
     Frames,
     Kill,
+    Mask,
     Message,
     Note,
     Order,
@@ -78,6 +80,9 @@ class Child:
         self.pidfd = os.pidfd_open(self.pid)
         self.task: tuple[str, str] | None = None  # (run, task) whose attempts it runs
         self.tail = b""  # output read, but not yet known to be free of a mark
+        #: The secrets it has met; nothing of its output is written but through this.
+        self.masker = Masker()
+        self.masked = StreamMasker(self.masker)
 
     def send(self, message: Message) -> None:
         try:
@@ -287,7 +292,11 @@ class Supervisor:
 
     def _child_says(self, child: Child, message: Message) -> None:
         if isinstance(message, Note):
-            self._note(message.line)
+            self._note(child.masker.json_line(message.line))
+        elif isinstance(message, Mask):
+            child.masker.add(message.values)
+            if message.answer:
+                child.send(Answer(b""))
         elif isinstance(message, Ended) and self._current is not None:
             self._attempt_ended(message)
         elif isinstance(message, Ask):
@@ -448,7 +457,7 @@ class Supervisor:
             pass
         os.set_blocking(child.out, False)
         before, found, after = child.tail.partition(child.mark)
-        self._write(before)
+        self._write(child.masked.feed(before) + child.masked.flush())
         child.tail = after if found else b""
 
     def _take(self, child: Child, data: bytes) -> None:
@@ -459,7 +468,7 @@ class Supervisor:
         cut = len(child.tail) - len(child.mark) + 1
         start = child.tail.find(b"\0", max(cut, 0))
         safe = child.tail if start < 0 else child.tail[:start]
-        self._write(safe)
+        self._write(child.masked.feed(safe))
         child.tail = child.tail[len(safe) :]
 
     def _write(self, data: bytes) -> None:

@@ -15,11 +15,15 @@ FOLDER = Path(mlflowkit.core.__file__).parent
 FILES = sorted(FOLDER.rglob("*.py"))
 HARMLESS = {
     "__future__",
+    "base64",
+    "bisect",
+    "calendar",
     "collections",
     "copy",
     "croniter",  # the schedules of cron
     "dataclasses",
     "datetime",
+    "dateutil",  # relativedelta: months and years
     "enum",
     "functools",
     "graphlib",

@@ -19,7 +19,7 @@ def test_an_unknown_connection_says_what_to_set(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("MLFLOWKIT_CONN_WAREHOUSE", "postgres://h")
     with pytest.raises(ConnectionMissing) as caught:
         get_connection("warehause")
-    assert "Set the environment variable MLFLOWKIT_CONN_WAREHAUSE" in str(caught.value)
+    assert "set the environment variable MLFLOWKIT_CONN_WAREHAUSE" in str(caught.value)
     assert "Did you mean 'warehouse'?" in str(caught.value)
 
 

@@ -72,7 +72,7 @@ def test_wrong_credentials_are_refused_and_never_shown(
     monkeypatch.setenv("MLFLOWKIT_CONN_WRONG", uri)
     caplog.set_level(logging.INFO)
     with pytest.raises(CredentialsRefused) as caught:
-        S3Hook("wrong").check_for_bucket(bucket.removeprefix("s3://"))
+        S3Hook("wrong").bucket_region(bucket.removeprefix("s3://"))
     assert (caught.value.conn_id, caught.value.reason) == ("wrong", reason)
     assert password not in str(caught.value) + caplog.text
 
@@ -86,7 +86,7 @@ def test_credentials_refused_later_by_obstore_are_told_alike(
         "MLFLOWKIT_CONN_LATE", f"aws://{s3.access_key}:no@/?endpoint_url={endpoint}"
     )
     hook = S3Hook("late")
-    monkeypatch.setattr(hook, "check_for_bucket", lambda _bucket: None)
+    monkeypatch.setattr(hook, "bucket_region", lambda _bucket: None)
     with pytest.raises(CredentialsRefused, match="connection 'late'"), hook.errors(name):
         obstore.get(hook.object_store(name), "x")
 
@@ -99,7 +99,7 @@ def test_a_server_that_is_not_there_is_said_so(monkeypatch: pytest.MonkeyPatch) 
             "MLFLOWKIT_CONN_AWAY", f"aws://a:b@/?endpoint_url={quote(url, safe='')}"
         )
         with pytest.raises(EndpointUnreachable, match="endpoint_url") as caught:
-            S3Hook("away").check_for_bucket("bucket")
+            S3Hook("away").bucket_region("bucket")
     assert caught.value.endpoint == url
 
 
@@ -111,7 +111,7 @@ def test_without_any_credentials_the_variable_is_named(
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3.endpoint)
     with pytest.raises(CredentialsMissing, match=CONN_VARIABLE):
-        S3Hook().check_for_bucket("bucket")
+        S3Hook().bucket_region("bucket")
 
 
 def test_without_a_connection_awss_own_credentials_are_used(

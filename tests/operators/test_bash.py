@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -11,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from mlflowkit import BashOperator
-from mlflowkit.errors import BashCannotStart, CommandFailed, TaskSkipped
+from mlflowkit import DAG, BashOperator, task
+from mlflowkit.errors import BadOption, BashCannotStart, CommandFailed, TaskSkipped
 
 
 def test_the_last_line_is_the_value_and_all_output_is_shown(
@@ -65,6 +66,44 @@ def test_status_99_means_skipped_and_can_be_changed() -> None:
         BashOperator(task_id="t", bash_command="exit 99", skip_on_exit_code=None).execute(
             {}
         )
+
+
+def test_several_statuses_can_mean_skipped_and_what_is_no_status_is_refused() -> None:
+    task = BashOperator(task_id="t", bash_command="exit 5", skip_on_exit_code=[4, 5])
+    with pytest.raises(TaskSkipped):
+        task.execute({})
+    with pytest.raises(BadOption, match="must be whole numbers, not '99'"):
+        BashOperator(task_id="t", bash_command="true", skip_on_exit_code=["99"])
+
+
+def test_the_value_is_what_the_processor_makes_of_the_last_line() -> None:
+    with DAG("bash") as dag:
+        BashOperator(
+            task_id="count",
+            bash_command="echo noise; echo '{\"rows\": 3}'",
+            output_processor=json.loads,
+        )
+        BashOperator(task_id="none", bash_command="exit 99")
+    done = dag.test()
+    assert done.states() == {"count": "success", "none": "skipped"}
+    assert done.result("count") == {"rows": 3}
+    with pytest.raises(BadOption, match="must be a function"):
+        BashOperator(task_id="t", bash_command="true", output_processor="json")  # type: ignore[arg-type]
+
+
+def test_the_environment_may_come_from_another_task() -> None:
+    @task
+    def names() -> dict[str, str]:
+        return {"NAME": "Rex"}
+
+    with DAG("bash") as dag:
+        BashOperator(task_id="say", bash_command='echo "$NAME"', env=names())
+    assert dag.test().result("say") == "Rex"
+
+
+def test_templates_reach_the_fields_that_airflow_has() -> None:
+    assert BashOperator.template_fields == ("bash_command", "env", "cwd")
+    assert BashOperator.template_ext == (".sh", ".bash")
 
 
 def test_a_folder_that_is_not_there_is_an_error_before_the_command() -> None:

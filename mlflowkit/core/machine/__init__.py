@@ -91,9 +91,10 @@ def handle(run: Run, event: Event, now: datetime) -> Outcome:
             finish.lost(step, attempt, why)
         case TimePassed():
             wake(step)
-        case RunOpened(waits_past):
-            if run.row.state is RunState.QUEUED:
-                start.open_run(step, waits_past)
+        case RunOpened(waits_past) if run.row.state is RunState.QUEUED:
+            start.open_run(step, waits_past)
+        case RunOpened():
+            pass  # old news
         case PastSettled(task_ids):
             start.past_settled(step, task_ids)
         case CancelAsked():

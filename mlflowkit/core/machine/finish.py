@@ -121,8 +121,6 @@ def lost(step: Step, attempt: AttemptId, why: str) -> None:
         return
     instance.lost += 1
     if instance.lost > LOST_LIMIT:
-        _fail_for_good(
-            step, instance, f"lost {instance.lost} times; the last time: {why}"
-        )
+        _fail_for_good(step, instance, f"lost {instance.lost} times; the last time: {why}")
     else:
         step.schedule(instance, Cause.LOST, f"lost: {why}")

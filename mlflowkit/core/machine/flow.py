@@ -175,7 +175,9 @@ def single(step: Step, node: Node) -> InstanceRow:
 # ── branches ────────────────────────────────────────────────────────────────
 
 
-def branch(step: Step, node: Node, index: int, chosen: Iterable[TaskId]) -> list[InstanceRow]:
+def branch(
+    step: Step, node: Node, index: int, chosen: Iterable[TaskId]
+) -> list[InstanceRow]:
     """Leave out the tasks directly below that were not chosen, and are not below a chosen one."""
     spec, kept = step.run.spec, set(chosen)
     for task_id in tuple(kept):

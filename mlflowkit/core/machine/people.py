@@ -20,7 +20,6 @@ from mlflowkit.core.spec import UNMAPPED, TaskId
 from mlflowkit.core.states import ENDED, HOLDS_PLACE, Cause, RunState, TaskState
 from mlflowkit.errors import IllegalEvent
 
-
 CANCELLED = "cancelled"
 
 

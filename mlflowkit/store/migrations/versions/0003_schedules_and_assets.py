@@ -18,7 +18,7 @@ def upgrade() -> None:
     op.create_index(
         "uq_runs_planned",
         "runs",
-        ["dag_id", "logical_date"],
+        ["dag_id", "logical_date", "data_interval_end"],
         unique=True,
         sqlite_where=sa.text(PLANNED),
         postgresql_where=sa.text(PLANNED),

@@ -1,0 +1,235 @@
+"""Hiding secret values in text: which names look secret, and a replacer for whole and cut texts.
+
+A `Masker` knows values and the forms in which they are written (in a URI, in JSON, in a
+repr, in base64). A `StreamMasker` gives, for any cutting of a text into chunks, what the
+masker gives for the whole. Pure: nothing here knows where a text comes from or goes to.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import b64encode
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, cast
+from urllib.parse import quote, quote_plus
+
+MASK: Final = "***"
+#: A shorter value is no secret: hiding it would hide half of every log.
+SHORTEST: Final = 5
+SECRET_WORDS: Final = (
+    "access_key_id",
+    "access_token",
+    "api_key",
+    "apikey",
+    "authorization",
+    "credential",
+    "keyfile",
+    "passphrase",
+    "passwd",
+    "password",
+    "private_key",
+    "secret",
+    "service_account",
+    "token",
+)
+
+
+def looks_secret(name: str) -> bool:
+    """Whether a value of this name is one that should not be shown."""
+    name = name.lower().replace("-", "_")
+    return any(word in name for word in SECRET_WORDS)
+
+
+def masked_by_name(value: Any, name: str = "") -> Any:
+    """`value` with everything hidden in it that stands under a name that looks secret."""
+    if name and looks_secret(name):
+        return MASK
+    if isinstance(value, Mapping):
+        inside = cast("Mapping[str, Any]", value)
+        return {key: masked_by_name(inner, str(key)) for key, inner in inside.items()}
+    if isinstance(value, list | tuple):
+        return [masked_by_name(inner) for inner in cast("list[Any]", value)]
+    return value
+
+
+def secrets_by_name(value: Any, name: str = "") -> Iterator[str]:
+    """The texts in `value` that stand under a name that looks secret, at any depth.
+
+    A text that is a JSON object (a key file) is a secret as a whole, and so are its own
+    secret parts, which a log may show without the rest.
+    """
+    if isinstance(value, Mapping):
+        for key, inner in cast("Mapping[str, Any]", value).items():
+            yield from secrets_by_name(inner, str(key))
+    elif isinstance(value, list | tuple):
+        for inner in cast("list[Any]", value):
+            yield from secrets_by_name(inner, name)
+    elif isinstance(value, str):
+        if name and looks_secret(name):
+            yield value
+        if value.lstrip().startswith("{"):
+            yield from secrets_by_name(_object(value))
+
+
+def _object(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def can_be_hidden(value: str) -> bool:
+    """Whether it is long enough for a secret, and no blank."""
+    return len(value) >= SHORTEST and not value.isspace()
+
+
+def forms(value: str) -> set[str]:
+    """The ways in which a secret is written: itself, in a URI, in JSON, in a repr, in base64."""
+    uris = {quote(value, safe=""), quote(value), quote_plus(value)}
+    found = {value, *uris, *(re.sub("%..", lambda m: m[0].lower(), uri) for uri in uris)}
+    found |= {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
+    found |= {repr(value)[1:-1], b64encode(value.encode(errors="replace")).decode()}
+    found |= {value.replace("\n", "\r\n")}
+    return {form for form in found if len(form) >= SHORTEST}
+
+
+class Masker:
+    """Replaces secrets by `***`. Of two that begin at the same place, the longer one counts."""
+
+    def __init__(self, values: Iterable[str] = ()) -> None:
+        self._forms: set[str] = set()
+        self._values: set[str] = set()
+        self._text: re.Pattern[str] | None = None
+        self._bytes: re.Pattern[bytes] | None = None
+        #: The longest first: bytes, as a stream has them.
+        self.patterns: tuple[bytes, ...] = ()
+        #: Matches a byte that begins one of them.
+        self.heads: re.Pattern[bytes] = re.compile(b"(?!)")
+        self.add(values)
+
+    def __bool__(self) -> bool:
+        return bool(self._values)
+
+    def add(self, values: Iterable[str]) -> list[str]:
+        """Hide these from now on. Returns those that are new and long enough."""
+        new = [v for v in values if can_be_hidden(v) and v not in self._values]
+        if not new:
+            return []
+        self._values.update(new)
+        for value in new:
+            self._forms |= forms(value)
+        longest_first = sorted(self._forms, key=lambda form: (-len(form), form))
+        self._text = re.compile("|".join(map(re.escape, longest_first)))
+        raw = {
+            form.encode(errors="surrogateescape")
+            for form in longest_first
+            if _encodable(form)
+        }
+        self.patterns = tuple(sorted(raw, key=lambda form: (-len(form), form)))
+        self._bytes = re.compile(b"|".join(map(re.escape, self.patterns)))
+        heads = sorted({pattern[:1] for pattern in self.patterns})
+        self.heads = re.compile(b"|".join(map(re.escape, heads)))
+        return list(dict.fromkeys(new))
+
+    def text(self, text: str) -> str:
+        """`text` without the secrets."""
+        return text if self._text is None else self._text.sub(MASK, text)
+
+    def data(self, data: bytes) -> bytes:
+        """UTF-8 `data` without the secrets."""
+        return data if self._bytes is None else self._bytes.sub(MASK.encode(), data)
+
+    def value(self, value: Any) -> Any:
+        """Plain data, every text in it without the secrets."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, Mapping):
+            inside = cast("Mapping[str, object]", value)
+            return {self.value(key): self.value(inner) for key, inner in inside.items()}
+        if isinstance(value, list):
+            return [self.value(inner) for inner in cast("list[object]", value)]
+        return value
+
+    def json_line(self, line: bytes) -> bytes:
+        """A line of JSON, the texts in it without the secrets; still JSON."""
+        if not self or self.data(line) == line:
+            return line
+        try:
+            return json.dumps(self.value(json.loads(line))).encode()
+        except ValueError:
+            return self.data(line)
+
+    def first(self, data: bytes, start: int) -> re.Match[bytes] | None:
+        """The first secret in `data` from `start` on."""
+        return None if self._bytes is None else self._bytes.search(data, start)
+
+
+def _encodable(form: str) -> bool:
+    try:
+        form.encode(errors="surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+class StreamMasker:
+    """Replaces secrets in a stream of bytes, whatever the chunks.
+
+    What it keeps back is only what may be the beginning of a secret: a line that ends in
+    none is given out at once. Nothing is given out early because the stream is quiet; a
+    secret that is written in two parts, an hour apart, is hidden too.
+    """
+
+    def __init__(self, masker: Masker) -> None:
+        self.masker = masker
+        self._kept = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """Take a chunk; give what is certain."""
+        if not self.masker and not self._kept:
+            return data
+        buffer, out, at = self._kept + data, bytearray(), 0
+        while True:
+            found = self.masker.first(buffer, at)
+            opening = self._opening(buffer, at)
+            if found is None or opening <= found.start():
+                break
+            out += buffer[at : found.start()] + MASK.encode()
+            at = found.end()
+        out += buffer[at:opening]
+        self._kept = buffer[opening:]
+        return bytes(out)
+
+    def flush(self) -> bytes:
+        """The rest: the stream has ended."""
+        rest, self._kept = self._kept, b""
+        return self.masker.data(rest)
+
+    def _opening(self, buffer: bytes, at: int) -> int:
+        """Where the text from which a secret may still grow begins; the end, if nowhere."""
+        patterns = self.masker.patterns
+        if not patterns:
+            return len(buffer)
+        first = max(at, len(buffer) - len(patterns[0]) + 1)
+        for head in self.masker.heads.finditer(buffer, first):
+            rest = buffer[head.start() :]
+            if any(len(p) > len(rest) and p.startswith(rest) for p in patterns):
+                return head.start()
+        return len(buffer)
+
+
+class TextStreamMasker:
+    """The same for a stream of text."""
+
+    def __init__(self, masker: Masker) -> None:
+        self._bytes = StreamMasker(masker)
+
+    def feed(self, text: str) -> str:
+        """Take a chunk; give what is certain."""
+        given = self._bytes.feed(text.encode(errors="surrogatepass"))
+        return given.decode(errors="surrogatepass")
+
+    def flush(self) -> str:
+        """The rest: the stream has ended."""
+        return self._bytes.flush().decode(errors="surrogatepass")

@@ -1,0 +1,104 @@
+"""Backfills: the runs of a span of time, made where they are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy import Connection, insert, select, update
+
+from mlflowkit.core.spec import RunId
+from mlflowkit.core.states import RUN_ENDED, RunState
+from mlflowkit.ports import RunRequest
+from mlflowkit.store import codec
+from mlflowkit.store.planned import planned_between
+from mlflowkit.store.runs import create_run
+from mlflowkit.store.tables import backfills
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """A backfill that somebody wants. Plain data."""
+
+    request: RunRequest
+    #: Logical date, start and end of the data interval of each run, in the order of starting.
+    runs: Sequence[tuple[datetime, datetime, datetime]]
+    #: What to do with runs that are there: "" leaves them, "failed" or "all" run again.
+    rerun: str = ""
+    max_active: int = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a backfill has set going."""
+
+    backfill_id: int
+    created: list[RunId]
+    #: Runs that are there and run again.
+    again: list[RunId]
+    #: Runs that are there and were left as they are, with their states.
+    left: list[tuple[RunId, str]]
+
+
+def create(tx: Connection, order: Order, engine_id: str, now: datetime) -> Outcome:
+    """Make the runs that are missing. What is there is never made twice."""
+    dates = [logical for logical, _, _ in order.runs]
+    first, last = min(dates), max(dates)
+    there = planned_between(tx, order.request.dag_id, first, last)
+    row = {
+        "dag_id": order.request.dag_id,
+        "first": first,
+        "last": last,
+        "max_active": order.max_active,
+        "run_ids": b"[]",
+        "created_at": now,
+    }
+    backfill_id: int = tx.execute(
+        insert(backfills).values(**row).returning(backfills.c.id)
+    ).scalar_one()
+    outcome = Outcome(backfill_id=backfill_id, created=[], again=[], left=[])
+    for logical, start, end in order.runs:
+        if (logical, end) in there:
+            run_id, state = there[logical, end]
+            if _runs_again(order.rerun, state):
+                outcome.again.append(run_id)
+            else:
+                outcome.left.append((run_id, str(state)))
+            continue
+        request = _of_backfill(order.request, backfill_id, logical, (start, end))
+        outcome.created.append(create_run(tx, request, engine_id, now))
+    tx.execute(
+        update(backfills)
+        .where(backfills.c.id == backfill_id)
+        .values(run_ids=codec.encode([*outcome.created, *outcome.again]))
+    )
+    return outcome
+
+
+def _runs_again(rerun: str, state: RunState) -> bool:
+    if state not in RUN_ENDED:
+        return False
+    return rerun == "all" or (rerun == "failed" and state is RunState.FAILED)
+
+
+def _of_backfill(
+    request: RunRequest,
+    backfill_id: int,
+    logical: datetime,
+    interval: tuple[datetime, datetime],
+) -> RunRequest:
+    return replace(
+        request,
+        run_type="backfill",
+        logical_date=logical,
+        data_interval=interval,
+        backfill_id=backfill_id,
+    )
+
+
+def limit_of(tx: Connection, backfill_id: int) -> int | None:
+    """How many runs of it may be under way at once."""
+    return tx.execute(
+        select(backfills.c.max_active).where(backfills.c.id == backfill_id)
+    ).scalar()

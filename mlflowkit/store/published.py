@@ -1,0 +1,248 @@
+"""DAGs that were handed to the scheduler: their code, whether they are paused, what comes next."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, delete, func, select, update
+
+from mlflowkit.core.spec import DagSpec
+from mlflowkit.core.timetable import DagRunInfo, DataInterval
+from mlflowkit.errors import PublishedElsewhere
+from mlflowkit.ports import Surroundings
+from mlflowkit.store import codec
+from mlflowkit.store.prepared import upsert
+from mlflowkit.store.runs import keep_text, read_surroundings, read_text
+from mlflowkit.store.tables import published, runs
+
+
+class Published(NamedTuple):
+    """A DAG as the scheduler has it."""
+
+    dag_id: str
+    spec: DagSpec
+    spec_json: bytes
+    bundle: str
+    surroundings: Surroundings
+    params_json: bytes
+    origin: str
+    paused: bool
+    seen_at: datetime
+    next: DagRunInfo | None
+    last: DataInterval | None
+    problem: str
+
+
+class PublishedLine(NamedTuple):
+    """A line of a list of DAGs."""
+
+    dag_id: str
+    origin: str
+    paused: bool
+    next_due: datetime | None
+    next_start: datetime | None
+    next_end: datetime | None
+    problem: str
+
+
+def publish(
+    tx: Connection,
+    spec_json: bytes,
+    bundle: str,
+    surroundings: Surroundings,
+    params_json: bytes,
+    now: datetime,
+    *,
+    paused: bool | None,
+    replace: bool,
+) -> bool:
+    """Hand a DAG to the scheduler, or give it newer code. Whether anything changed.
+
+    Args:
+        paused: For one that is new; None: not. One that is there stays as it is.
+        replace: Take the place of one of the same id from another file.
+
+    Raises:
+        PublishedElsewhere: the id belongs to another file.
+    """
+    spec = codec.decode_spec(spec_json)
+    there = _row(tx, spec.dag_id)
+    if there is not None and there["origin"] != spec.origin and not replace:
+        raise PublishedElsewhere(spec.dag_id, there["origin"])
+    text = keep_text(tx, spec_json)
+    around = keep_text(tx, codec.encode(surroundings))
+    same = there is not None and (there["spec"], there["bundle"]) == (text, bundle)
+    if same and there is not None and there["surroundings"] == around:
+        return False
+    before = codec.decode_spec(read_text(tx, there["spec"])) if there is not None else None
+    keeps = before is not None and _timing(before) == _timing(spec)
+    row: dict[str, Any] = dict(there) if there is not None else _fresh(now, bool(paused))
+    if not keeps:  # a schedule that was changed is planned anew, from where it has come to
+        row |= {"next_due": None, "next_start": None, "next_end": None, "problem": ""}
+        row["seen_at"] = now
+    row |= {
+        "dag_id": spec.dag_id,
+        "spec": text,
+        "surroundings": around,
+        "bundle": bundle,
+        "params": params_json,
+        "origin": spec.origin,
+        "published_at": now,
+    }
+    tx.execute(upsert(published), row)
+    return True
+
+
+def _timing(spec: DagSpec) -> tuple[object, ...]:
+    return spec.timetable_json, spec.start_date, spec.end_date, spec.catchup
+
+
+def _fresh(now: datetime, paused: bool) -> dict[str, Any]:
+    nothing = ("next_due", "next_start", "next_end", "last_start", "last_end")
+    return {**dict.fromkeys(nothing), "paused": paused, "seen_at": now, "problem": ""}
+
+
+def _row(tx: Connection, dag_id: str) -> Any:
+    found = tx.execute(select(published).where(published.c.dag_id == dag_id))
+    return found.mappings().one_or_none()
+
+
+def get(tx: Connection, dag_id: str) -> Published | None:
+    """A DAG with its code, or None."""
+    row = _row(tx, dag_id)
+    return _published(tx, row) if row is not None else None
+
+
+def from_latest_run(tx: Connection, dag_id: str) -> Published | None:
+    """A DAG that was never published, as its latest run had it; None: it has no run."""
+    found = tx.execute(
+        select(runs).where(runs.c.dag_id == dag_id).order_by(runs.c.run_key.desc()).limit(1)
+    )
+    row = found.mappings().one_or_none()
+    if row is None:
+        return None
+    spec_json = read_text(tx, row["spec"])
+    spec = codec.decode_spec(spec_json)
+    usual = {p.name: json.loads(p.default_json) for p in spec.params if p.default_json}
+    return Published(
+        dag_id,
+        spec,
+        spec_json,
+        row["bundle"],
+        read_surroundings(tx, row["surroundings"]),
+        json.dumps(usual).encode(),
+        spec.origin,
+        False,
+        row["created_at"],
+        None,
+        None,
+        "",
+    )
+
+
+def due(tx: Connection, now: datetime, but: Sequence[str] = ()) -> list[Published]:
+    """DAGs whose next run is due, the longest waiting first."""
+    found = tx.execute(
+        select(published)
+        .where(
+            published.c.next_due <= now,
+            published.c.paused.is_(False),
+            published.c.dag_id.not_in(list(but)),
+        )
+        .order_by(published.c.next_due, published.c.dag_id)
+        .limit(1000)
+    ).mappings()
+    return [_published(tx, row) for row in found]
+
+
+def next_moment(tx: Connection, but: Sequence[str] = ()) -> datetime | None:
+    """When the next run of any DAG is due."""
+    return tx.execute(
+        select(func.min(published.c.next_due)).where(
+            published.c.paused.is_(False), published.c.dag_id.not_in(list(but))
+        )
+    ).scalar()
+
+
+def all_published(tx: Connection) -> list[Published]:
+    """All of them with their code, by id."""
+    found = tx.execute(select(published).order_by(published.c.dag_id)).mappings()
+    return [_published(tx, row) for row in found]
+
+
+def lines(tx: Connection) -> list[PublishedLine]:
+    """All of them, by id, without their code."""
+    columns = [published.c[name] for name in PublishedLine._fields]
+    found = tx.execute(select(*columns).order_by(published.c.dag_id))
+    return [PublishedLine(*row) for row in found]
+
+
+def set_next(
+    tx: Connection, dag_id: str, info: DagRunInfo | None, problem: str = ""
+) -> None:
+    """What comes next; None: nothing by itself."""
+    tx.execute(
+        update(published)
+        .where(published.c.dag_id == dag_id)
+        .values(
+            next_due=info.run_after if info else None,
+            next_start=info.data_interval.start if info else None,
+            next_end=info.data_interval.end if info else None,
+            problem=problem,
+        )
+    )
+
+
+def set_last(tx: Connection, dag_id: str, interval: DataInterval) -> None:
+    """The interval of the last run that the schedule has made."""
+    tx.execute(
+        update(published)
+        .where(published.c.dag_id == dag_id)
+        .values(last_start=interval.start, last_end=interval.end)
+    )
+
+
+def set_paused(tx: Connection, dag_id: str, paused: bool, now: datetime) -> bool:
+    """Whether there is such a DAG. Without catchup, nothing that was due while it was paused
+    counts as missed."""
+    values: dict[str, Any] = {"paused": paused}
+    if not paused:
+        values |= {"seen_at": now, "next_due": None, "next_start": None, "next_end": None}
+    found = tx.execute(
+        update(published).where(published.c.dag_id == dag_id).values(**values)
+    )
+    return bool(found.rowcount)
+
+
+def remove(tx: Connection, dag_id: str) -> bool:
+    """Whether there was one. Its runs stay."""
+    found = tx.execute(delete(published).where(published.c.dag_id == dag_id))
+    return bool(found.rowcount)
+
+
+def _published(tx: Connection, row: Any) -> Published:
+    spec_json = read_text(tx, row["spec"])
+    next_ = None
+    if row["next_due"] is not None:
+        interval = DataInterval(row["next_start"], row["next_end"])
+        next_ = DagRunInfo(row["next_due"], interval)
+    last = None
+    if row["last_end"] is not None:
+        last = DataInterval(row["last_start"], row["last_end"])
+    return Published(
+        row["dag_id"],
+        codec.decode_spec(spec_json),
+        spec_json,
+        row["bundle"],
+        read_surroundings(tx, row["surroundings"]),
+        row["params"],
+        row["origin"],
+        row["paused"],
+        row["seen_at"],
+        next_,
+        last,
+        row["problem"],
+    )
