@@ -12,7 +12,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -27,12 +27,13 @@ from mlflowkit.core.values import StoredValue
 from mlflowkit.engine.client import EngineClient, ensure_engine
 from mlflowkit.engine.commands import CommandServer
 from mlflowkit.engine.process import EngineProcess, decode_request, idle_for
-from mlflowkit.errors import HomeBusy, InternalError
+from mlflowkit.errors import DagNotPublished, HomeBusy, InternalError
 from mlflowkit.executors.local import LocalExecutor
 from mlflowkit.ports import Surroundings
 from mlflowkit.run_handle import RunHandle, RunList
 from mlflowkit.run_request import make_request
 from mlflowkit.settings import home, settings
+from mlflowkit.store.backfills import Order as BackfillOrder
 
 
 def item_of(stored: StoredValue, index: int) -> StoredValue | None:
@@ -83,6 +84,14 @@ class Commands:
             "retry": self._retry,
             "resume": self._resume,
             "stop": engine.stop,
+            "publish": self._publish,
+            "pause": lambda dag_id: self._pause(dag_id, True),
+            "unpause": lambda dag_id: self._pause(dag_id, False),
+            "delete_dag": self._delete_dag,
+            "trigger": self._trigger,
+            "backfill": self._backfill,
+            "plan": engine.schedules.plan,
+            "rest": engine.schedules.rest,
         }
 
     def handle(self, command: dict[str, Any], answer: Callable[[Any], None]) -> None:
@@ -97,6 +106,42 @@ class Commands:
 
     def _submit(self, request: dict[str, Any]) -> dict[str, str]:
         return {"run_id": self._engine.submit(decode_request(request))}
+
+    def _publish(
+        self, request: dict[str, Any], paused: bool | None = None, replace: bool = False
+    ) -> dict[str, bool]:
+        """Hand a DAG to the scheduler: a run request says all that is needed."""
+        given = decode_request(request)
+        changed = self._engine.schedules.publish(given, paused=paused, replace=replace)
+        return {"changed": changed, "planning": self._engine.schedules.planning}
+
+    def _pause(self, dag_id: str, paused: bool) -> None:
+        self._engine.schedules.pause(dag_id, paused)
+
+    def _delete_dag(self, dag_id: str) -> None:
+        self._engine.schedules.delete(dag_id)
+
+    def _trigger(
+        self,
+        dag_id: str,
+        params: dict[str, Any] | None = None,
+        run_id: str | None = None,
+        logical_date: str | None = None,
+    ) -> dict[str, str]:
+        """A run of a published DAG, now, with parameters that were checked."""
+        schedules = self._engine.schedules
+        validate_params(schedules.known(dag_id).spec, params or {})
+        date = datetime.fromisoformat(logical_date) if logical_date else None
+        name = f"{dag_id}/{run_id}" if run_id else None
+        started = schedules.trigger(dag_id, run_id=name, params=params, logical_date=date)
+        if started is None:
+            raise DagNotPublished(dag_id, ())
+        return {"run_id": started}
+
+    def _backfill(self, order: dict[str, Any]) -> dict[str, Any]:
+        outcome = self._engine.schedules.backfill(msgspec.convert(order, BackfillOrder))
+        found: dict[str, Any] = msgspec.to_builtins(outcome)
+        return found
 
     def _retry(
         self, run_id: str, task_ids: list[str], code: dict[str, Any] | None = None
@@ -124,6 +169,7 @@ def foreground_engine(folder: Path) -> Iterator[EngineProcess]:
     engine = make_engine(folder)
     server = CommandServer(engine.loop, folder, Commands(engine).handle)
     try:
+        engine.take_up_calls()
         yield engine
     finally:
         server.close()

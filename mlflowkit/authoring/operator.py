@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Unpack
 
@@ -15,9 +14,10 @@ from mlflowkit.authoring.defaults import (
 )
 from mlflowkit.authoring.fill import as_data, fill
 from mlflowkit.authoring.ids import ID_LIMIT_BYTES, checked_id
+from mlflowkit.authoring.late_options import LateOptions
 from mlflowkit.authoring.meaning import meant_by_name
 from mlflowkit.authoring.node import Node
-from mlflowkit.authoring.option_values import Callback, seconds, whole
+from mlflowkit.authoring.option_values import seconds
 from mlflowkit.authoring.options import (
     OPTION_NAMES,
     OWN_ATTRIBUTES,
@@ -50,7 +50,7 @@ __all__ = [
 _OWN: Final = OWN_ATTRIBUTES | {"axes", "group_axes"}
 
 
-class BaseOperator(Node, metaclass=OperatorType):
+class BaseOperator(Node, LateOptions, metaclass=OperatorType):
     """One task of a DAG. Subclasses do their work in `execute(context)`.
 
     Attributes that hold outputs of other tasks or parameters of the DAG, at any depth,
@@ -72,7 +72,6 @@ class BaseOperator(Node, metaclass=OperatorType):
     #: How long an error or an interruption may wait: see `options.TaskOptions`.
     execution_timeout: timedelta | None
     isolate: bool
-    doc: str
     owner: str
     trigger_rule: TriggerRule | str
     depends_on_past: bool
@@ -84,7 +83,6 @@ class BaseOperator(Node, metaclass=OperatorType):
     pool_slots: int
     max_active_tis_per_dag: int | None
     max_active_tis_per_dagrun: int | None
-    _callbacks: dict[str, list[Callback]]
     outlets: list[Any]
     inlets: list[Any]
     #: How long a result counts for equal code and inputs.
@@ -151,25 +149,6 @@ class BaseOperator(Node, metaclass=OperatorType):
     @property
     def operator_name(self) -> str:
         return self.shown_as or type(self).__name__
-
-    @property
-    def callbacks(self) -> Mapping[str, list[Callback]]:
-        """What is called, by kind: execute, success, failure, retry, skipped."""
-        return self._callbacks
-
-    @callbacks.setter
-    def callbacks(self, value: object) -> None:
-        why = "is what every task calls its on_..._callback: name the attribute otherwise"
-        raise BadOption(type(self).__name__, "callbacks", why)
-
-    @property
-    def retries(self) -> int:
-        return self.retry.retries
-
-    @retries.setter
-    def retries(self, value: int) -> None:
-        count = whole("retries", value, f"task {self.task_id!r}")
-        self.retry = replace(self.retry, retries=count)
 
     # ── arguments ──
 

@@ -29,7 +29,7 @@ from mlflowkit.core.timetable import (
 )
 from mlflowkit.core.timetable.assets import AssetTriggeredTimetable, uris_of
 from mlflowkit.engine.owned import OwnedRun
-from mlflowkit.errors import BadTimetable, RunExists
+from mlflowkit.errors import BadTimetable, DagNotPublished, RunExists
 from mlflowkit.ports import LaunchOrder, RunRequest
 from mlflowkit.store import assets, backfills, planned, published
 from mlflowkit.store import runs as stored
@@ -93,6 +93,64 @@ class Schedules:
                 self._engine.resume(run_id)
 
     # ── published DAGs ──────────────────────────────────────────────────────
+
+    def publish(self, request: RunRequest, *, paused: bool | None, replace: bool) -> bool:
+        """Hand a DAG to the scheduler, or give it newer code. Whether anything changed.
+
+        Raises:
+            PublishedElsewhere: its id belongs to one of another file.
+        """
+        with self._database.writing() as tx:
+            changed = published.publish(
+                tx,
+                request.spec_json,
+                request.bundle,
+                request.surroundings,
+                request.params_json,
+                self._engine.now(),
+                paused=paused,
+                replace=replace,
+            )
+        if changed:
+            self.changed(request.dag_id)
+        return changed
+
+    def known(self, dag_id: str) -> Published:
+        """A published DAG.
+
+        Raises:
+            DagNotPublished: there is none of this id.
+        """
+        with self._database.reading() as tx:
+            found = published.get(tx, dag_id)
+            if found is None:
+                raise DagNotPublished(dag_id, [one.dag_id for one in published.lines(tx)])
+        return found
+
+    def pause(self, dag_id: str, paused: bool) -> None:
+        """Start no runs of a DAG by its schedule, or start them again.
+
+        Raises:
+            DagNotPublished: there is none of this id.
+        """
+        self.known(dag_id)
+        with self._database.writing() as tx:
+            published.set_paused(tx, dag_id, paused, self._engine.now())
+        self.changed(dag_id)
+        if not paused:
+            self.assets_updated([dag_id])
+
+    def delete(self, dag_id: str) -> None:
+        """Take a DAG from the scheduler. Its runs stay.
+
+        Raises:
+            DagNotPublished: there is none of this id.
+        """
+        self.known(dag_id)
+        with self._database.writing() as tx:
+            published.remove(tx, dag_id)
+            assets.forget_waiting(tx, dag_id)
+        self.changed(dag_id)
 
     def changed(self, dag_id: str) -> None:
         """A DAG was published, changed, paused, unpaused or deleted."""

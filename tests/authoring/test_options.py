@@ -267,11 +267,28 @@ def test_an_operator_that_hides_what_every_task_has_is_told_so() -> None:
         Fit("a", [])
 
 
-def test_retries_can_be_set_afterwards_and_a_rule_too() -> None:
+def test_options_can_be_set_afterwards_as_in_airflow_s_tutorial() -> None:
     with DAG("d") as d:
-        a = EmptyOperator(task_id="a")
-        a.retries, a.trigger_rule = 4, "one_failed"
-    assert (only(d).retry.retries, only(d).trigger_rule) == (4, TriggerRule.ONE_FAILED)
+        a = EmptyOperator(task_id="a", on_retry_callback=print)
+        a.retries, a.retry_delay, a.trigger_rule = 4, 60, "one_failed"
+        a.doc_md = "# What it is"
+        a.on_failure_callback = nothing
+        a.on_retry_callback = None
+        with pytest.raises(BadOption, match="'on_success_callback' of task 'a' must be"):
+            a.on_success_callback = 3
+        with pytest.raises(BadOption, match="'retries' of task 'a' must be a whole"):
+            a.retries = -1
+    d.doc_md = "about the DAG"
+    assert (d.spec().description, a.on_failure_callback) == ("about the DAG", [nothing])
+    assert only(d) == TaskSpec(
+        task_id=TaskId("a"),
+        operator="EmptyOperator",
+        retry=RetryPolicy(retries=4, retry_delay=timedelta(minutes=1)),
+        trigger_rule=TriggerRule.ONE_FAILED,
+        callbacks=("failure",),
+        doc="# What it is",
+    )
+    assert a.arguments() == {}
 
 
 def test_callbacks_travel_with_the_code_and_are_no_part_of_what_a_task_does(
