@@ -176,6 +176,20 @@ class OptionNotHere(BadOption):
         super().__init__(where, name, f"cannot be {value!r} here: {why}")
 
 
+class AirflowFeatureMissing(GraphError, ModuleNotFoundError):
+    """A DAG file for Airflow uses something that has no equivalent here.
+
+    It is an ImportError, too: a file that looks whether something is there goes on.
+    """
+
+    code = "airflow_feature_missing"
+
+    def __init__(self, feature: str, path: str, line: int | None, todo: str) -> None:
+        self.feature, self.file, self.line, self.todo = feature, path, line, todo
+        at = f"{path}, line {line}: " if line else (f"{path}: " if path else "")
+        super().__init__(f"{at}{feature} is not here: {todo}.")
+
+
 class DuplicateGroupId(GraphError):
     """A task group has the id of another group or of a task."""
 

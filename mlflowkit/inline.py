@@ -5,13 +5,16 @@ from __future__ import annotations
 import tempfile
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mlflowkit import home_store
 from mlflowkit.authoring import waiting
+from mlflowkit.authoring.companions import companions
 from mlflowkit.authoring.dag import DAG
+from mlflowkit.authoring.params import validate_params
 from mlflowkit.authoring.template_options import templates_of
 from mlflowkit.core.decisions import Call, Launch
 from mlflowkit.core.events import (
@@ -40,11 +43,8 @@ from mlflowkit.surroundings import surroundings
 from mlflowkit.worker.attempt import Attempt, Executable
 from mlflowkit.worker.run_context import Context
 
-#: Questions about other runs and assets: there are none here.
+#: Questions about earlier runs and assets: there are none here.
 NOTHING_KNOWN: Mapping[str, object] = {
-    "run_states": None,
-    "run_state": None,
-    "trigger_run": None,
     "dag_facts": None,
     "previous_success": None,
     "asset_events": [],
@@ -133,10 +133,18 @@ class TestRun:
             facts,
             0,
         )
-        self._owned = OwnedRun(found, home)
+        self._owned, self._home = OwnedRun(found, home), home
         self.exception: BaseException | None = None
         self.failures: dict[AttemptId, BaseException | None] = {}
         self._todo: deque[Launch | Call] = deque()
+        self._beside = companions(dag)
+        #: Runs that its tasks have started: each to its end, before the task goes on.
+        self.started: dict[str, TestRun] = {}
+        self._others: Mapping[str, Callable[..., Any]] = {
+            "trigger_run": self._trigger_run,
+            "run_state": self._run_state,
+            "run_states": self._run_states,
+        }
 
     @property
     def state(self) -> str:
@@ -233,6 +241,30 @@ class TestRun:
     ) -> StoredValue | None:
         return self._xcoms.get((task_id, map_index, key))
 
+    # ── runs that its tasks start ───────────────────────────────────────────
+
+    def _trigger_run(self, dag_id: str, conf: Mapping[str, Any], **_: Any) -> Any:
+        dag = self._beside.get(dag_id)
+        if dag is None:
+            return None
+        spec = dag.spec()
+        run = TestRun(dag, spec, validate_params(spec, conf), self._home)
+        run.run_id = f"{dag_id}/test-{len(self.started) + 1}"
+        self.started[run.run_id] = run
+        _failing_is_fine(run)
+        return {"run_id": run.run_id}
+
+    def _run_state(self, run_id: str) -> str | None:
+        found = self.started.get(run_id)
+        return found.state if found is not None else None
+
+    def _run_states(self, dag_id: str, run_id: str | None = None, **_: Any) -> Any:
+        """By id only: a test has no other dates than now."""
+        found = self.started.get(run_id or "")
+        if found is None:
+            return None
+        return {"run_id": run_id, "state": found.state, "tasks": found.states()}
+
     # ── worker.attempt.Link ─────────────────────────────────────────────────
 
     def note(self, line: bytes) -> None:
@@ -248,6 +280,8 @@ class TestRun:
             return self._services.stop(arguments["name"])
         if what in SECRET_QUESTIONS:
             return home_store.answer(what, **arguments)
+        if what in self._others:
+            return self._others[what](**arguments)
         if what in NOTHING_KNOWN:
             return NOTHING_KNOWN[what]
         task_id, key = arguments["task_id"], arguments["key"]
@@ -270,6 +304,12 @@ class TestRun:
             "succeeded": missing,
             "keys": keys,
         }
+
+
+def _failing_is_fine(run: TestRun) -> None:
+    """Whoever started it asks for its state."""
+    with suppress(RunFailed):
+        run.go()
 
 
 def test_run(dag: DAG, spec: DagSpec, params: Mapping[str, object]) -> TestRun:

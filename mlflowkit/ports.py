@@ -333,3 +333,5 @@ class RunRequest:
     #: Start and end; None: both are the logical date.
     data_interval: tuple[datetime, datetime] | None = None
     backfill_id: int | None = None
+    #: DAGs that its tasks may start though nobody has published them.
+    companions: tuple[RunRequest, ...] = ()

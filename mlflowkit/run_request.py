@@ -14,8 +14,9 @@ import msgspec
 from mlflowkit.artifacts import serializers
 from mlflowkit.artifacts.files import FileArtifacts
 from mlflowkit.authoring.bundle import Bundle, make_bundle, spec_json
+from mlflowkit.authoring.companions import companions
 from mlflowkit.authoring.dag import DAG
-from mlflowkit.authoring.params import validate_params
+from mlflowkit.authoring.params import default_params, validate_params
 from mlflowkit.core.spec import DagSpec, TaskSpec
 from mlflowkit.core.values import INLINE_LIMIT, StoredValue
 from mlflowkit.errors import ShapeChanged
@@ -29,7 +30,9 @@ Dump = Callable[[object, str], StoredValue]
 
 
 def apply_options(spec: DagSpec, options: Mapping[str, Any]) -> DagSpec:
-    """`retries` and `retry_delay` of `run()`, in place of what each task says."""
+    """`retries`, `retry_delay` and `refresh` of `run()`, in place of what each task says."""
+    if options.get("refresh"):
+        spec = replace(spec, tasks={n: _anew(t) for n, t in spec.tasks.items()})
     changes: dict[str, Any] = {}
     if options.get("retries") is not None:
         changes["retries"] = int(options["retries"])
@@ -47,6 +50,11 @@ def apply_options(spec: DagSpec, options: Mapping[str, Any]) -> DagSpec:
     return replace(spec, tasks=tasks)
 
 
+def _anew(task: TaskSpec) -> TaskSpec:
+    """Kept results do not count, and its own is kept for others."""
+    return task if task.cache is None else replace(task, cache=timedelta())
+
+
 def make_request(
     dag: DAG, params: Mapping[str, object], options: Mapping[str, Any], folder: Path
 ) -> RunRequest:
@@ -55,8 +63,24 @@ def make_request(
     Raises:
         UserError: something does not fit. Nothing has run.
     """
+    others = companions(dag)
+    others.pop(dag.dag_id, None)
+    request = _request(dag, params, options, folder)
+    beside = tuple(_request(one, {}, {}, folder, strict=False) for one in others.values())
+    return replace(request, companions=beside)
+
+
+def _request(
+    dag: DAG,
+    params: Mapping[str, object],
+    options: Mapping[str, Any],
+    folder: Path,
+    *,
+    strict: bool = True,
+) -> RunRequest:
+    """One that is not `strict` has the defaults that there are: the rest comes when it starts."""
     bundle, spec = _packed(dag, options, folder)
-    given = validate_params(spec, params)
+    given = validate_params(spec, params) if strict else default_params(spec)
     artifacts = FileArtifacts(folder / "artifacts")
     return RunRequest(
         dag_id=dag.dag_id,

@@ -77,6 +77,8 @@ class _Contents:
     callbacks: dict[str, list[Callback]] = field(default_factory=dict[str, list[Callback]])
     #: A timetable that is code of a person.
     timetable: object = None
+    #: Whose names and meaning the file has: {"airflow": 2}.
+    compat: Mapping[str, int] = field(default_factory=dict[str, int])
     lines: list[str] = field(default_factory=list[str])
 
 
@@ -93,6 +95,8 @@ def make_bundle(dag: DAG, home: Path) -> Bundle:
     for task in dag.tasks:
         _take_in(contents, task, mine)
     contents.callbacks = dag.callbacks
+    contents.compat = dag.compat
+    contents.lines += [f"{name}={version}" for name, version in dag.compat.items()]
     _take_in_callbacks(contents, f"DAG {dag.dag_id}", dag.callbacks)
     _take_in_timetable(contents, dag)
     spec = _with_fingerprints(spec, contents.fingerprints)
@@ -246,6 +250,9 @@ def _packed_settings(contents: _Contents, dag_id: str) -> bytes:
 
 
 def _facts(spec: DagSpec, contents: _Contents, sources: Path) -> dict[str, Any]:
+    def answered(name: str) -> bool:
+        return name.partition(".")[0] in contents.compat
+
     modules = {
         module.name: {
             "path": str(module.path),
@@ -278,7 +285,8 @@ def _facts(spec: DagSpec, contents: _Contents, sources: Path) -> dict[str, Any]:
             name: _store(sources, text.encode(), ".txt")
             for name, text in contents.templates.items()
         },
-        "imports": sorted(contents.modules.installed),
+        "imports": [n for n in sorted(contents.modules.installed) if not answered(n)],
+        "compat": dict(contents.compat),
         "origin": spec.origin,
         "python": platform.python_version(),
         "executable": sys.executable,

@@ -78,6 +78,8 @@ class DAG:
     is_paused_upon_creation: bool | None
     fail_fast: bool
     dag_display_name: str
+    #: Whose meaning its file has, for workers that load it: {"airflow": 2}.
+    compat: Mapping[str, int] = {}
 
     def __init__(
         self,
@@ -122,6 +124,8 @@ class DAG:
         self._params: dict[str, ParamSpec] = {}
         self.add_params(param_spec(where, n, v) for n, v in (params or {}).items())
         self._tasks: dict[str, BaseOperator] = {}
+        #: The DAGs of the file that it was loaded from, by id.
+        self.loaded_with: Mapping[str, DAG] = {}
         self._groups: dict[str, TaskGroup] = {}
         #: How often ids were asked for: where the search for a free one goes on.
         self._numbers: dict[str, int] = {}

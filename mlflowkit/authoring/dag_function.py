@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from inspect import signature
-from typing import Any, overload
+from typing import Any, ClassVar, overload
 
 from mlflowkit.authoring.dag import DAG, DAG_OPTIONS
 from mlflowkit.authoring.params import param_specs_of
@@ -15,6 +15,9 @@ from mlflowkit.errors import MissingParameter, UnknownOption, UnknownParameter
 
 class DagFunction:
     """A function under `@dag`. Calling it gives a new DAG; its arguments are defaults."""
+
+    #: What it makes.
+    dag_class: ClassVar[type[DAG]] = DAG
 
     def __init__(self, function: Callable[..., object], options: dict[str, Any]) -> None:
         name = f"@dag on {function.__name__}()"
@@ -42,7 +45,7 @@ class DagFunction:
         documented: dict[str, Any] = {"doc_md": (self.function.__doc__ or "").strip()}
         options: dict[str, Any] = {**documented, **self.options}
         options["dag_id"] = self.dag_id
-        dag = DAG(**options)
+        dag = self.dag_class(**options)
         dag.add_params(param_specs_of(where, self._with_defaults(given)))
         with dag:
             self.function(**{p: ParamRef(p) for p in signature(self.function).parameters})

@@ -67,6 +67,8 @@ def load_dags(path: str | Path, dag_id: str | None = None) -> list[DAG]:
     for dag in made:
         dag.origin = str(file)
     found = {dag.dag_id: dag for dag in made}
+    for dag in made:
+        dag.loaded_with = found
     if len(found) < len(made):
         ids = [dag.dag_id for dag in made]
         raise DuplicateDagId(str(path), next(i for i in ids if ids.count(i) > 1))

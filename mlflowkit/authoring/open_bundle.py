@@ -23,6 +23,7 @@ from typing import Any
 from mlflowkit.authoring import opened
 from mlflowkit.authoring.notebook import NotebookOperator
 from mlflowkit.authoring.operator import BaseOperator
+from mlflowkit.authoring.runtime import part
 from mlflowkit.authoring.template import TemplateSettings
 from mlflowkit.core.spec import DagSpec
 from mlflowkit.errors import BundleBroken
@@ -150,6 +151,8 @@ def open_bundle(folder: Path | str, *, worker: bool = True) -> OpenBundle:
     for name, digest in facts["cells"].items():
         _show_lines(name, (place / "sources" / f"{digest}.py").read_text())
     BundleFinder.install(place, facts["modules"])
+    for name, version in facts.get("compat", {}).items():
+        part(f"mlflowkit.compat.{name}", "answer")(version)
     bundle = OpenBundle(place, facts, payload)
     if worker:
         opened.mark_worker("a task")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Unpack
@@ -145,6 +146,11 @@ class BaseOperator(Node, LateOptions, metaclass=OperatorType):
     @property
     def output(self) -> XComArg:
         return XComArg(self)
+
+    @property
+    def log(self) -> logging.Logger:
+        """Where it may say what it does: the log of its task."""
+        return logging.getLogger(f"mlflowkit.task.{self.task_id}")
 
     @property
     def operator_name(self) -> str:

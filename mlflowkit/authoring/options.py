@@ -7,7 +7,7 @@ that mean nothing here are either taken silently or refused by name, never half 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final, TypedDict, cast
 
@@ -172,14 +172,24 @@ def checked_options(where: str, given: TaskOptions) -> dict[str, Any]:
     }
 
 
+#: Asked about an option before it is refused: (where, name, value). True passes over it.
+passes_over: list[Callable[[str, str, object], bool]] = []
+
+
 def _refuse_foreign(where: str, given: TaskOptions) -> None:
     for name, (why, harmless) in _NOT_HERE.items():
         value: object = given.get(name)
-        if value and value != harmless:
+        if value and value != harmless and not _passed_over(where, name, value):
             raise OptionNotHere(where, name, value, why)
+    if given.get("email") and _passed_over(where, "email", given.get("email")):
+        return
     mails = [n for n in ("email_on_failure", "email_on_retry") if given.get(n) is not False]
     if given.get("email") and mails:
         raise OptionNotHere(where, "email", given.get("email"), _NO_MAIL)
+
+
+def _passed_over(where: str, name: str, value: object) -> bool:
+    return any(asked(where, name, value) for asked in passes_over)
 
 
 def _retry(where: str, given: TaskOptions) -> RetryPolicy:

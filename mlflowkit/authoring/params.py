@@ -177,6 +177,12 @@ def validate_params(spec: DagSpec, given: Mapping[str, object]) -> dict[str, Any
     return found
 
 
+def default_params(spec: DagSpec) -> dict[str, Any]:
+    """The defaults of a DAG's parameters, as far as there are any."""
+    texts = {p.name: p.default_json for p in spec.params}
+    return {name: json.loads(text) for name, text in texts.items() if text is not None}
+
+
 def check_scheduled(dag_id: str, params: Iterable[ParamSpec]) -> None:
     """Raises ScheduledWithoutDefault if a parameter of a DAG with a schedule has none."""
     for param in params:

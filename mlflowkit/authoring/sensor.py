@@ -7,7 +7,6 @@ of its own: time comes from `authoring.waiting`.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -15,6 +14,7 @@ from typing import Any, Final
 
 from mlflowkit.authoring import waiting
 from mlflowkit.authoring.operator import BaseOperator, seconds
+from mlflowkit.core.looks import growing_pause
 from mlflowkit.errors import (
     BadOption,
     SensorTimeout,
@@ -31,8 +31,6 @@ _WAITING: Final = frozenset(
     {"poke_interval", "timeout", "soft_fail", "mode", "exponential_backoff"}
     | {"max_wait", "silent_fail", "never_fail"}
 )
-#: Doublings of the interval between two looks; beyond, it is longer than any timeout.
-_MOST_DOUBLINGS: Final = 40
 
 
 class PokeReturnValue:
@@ -112,10 +110,6 @@ class BaseSensorOperator(BaseOperator):
         """Does it give its place back between two looks?"""
         return self.mode == "reschedule"
 
-    @property
-    def log(self) -> logging.Logger:
-        return logging.getLogger(f"mlflowkit.task.{self.task_id}")
-
     def arguments(self) -> dict[str, object]:
         return {k: v for k, v in super().arguments().items() if k not in _WAITING}
 
@@ -177,11 +171,16 @@ class BaseSensorOperator(BaseOperator):
         """Seconds until the next look, after the `count`-th one (counted from 1)."""
         if not self.exponential_backoff:
             return self.poke_interval
-        least = max(int(self.poke_interval * 2.0 ** min(count - 2, _MOST_DOUBLINGS)), 1)
-        pause = float(least + _jitter(self.task_id, context, count) % least)
-        pause = min(pause, max(self.timeout - int(waited), 1.0))
-        if self.max_wait is not None:
-            pause = min(pause, self.max_wait.total_seconds())
+        longest = self.max_wait.total_seconds() if self.max_wait is not None else None
+        who = (context.get("run_id", ""), self.task_id, context.get("map_index", -1))
+        pause = growing_pause(
+            who,
+            count,
+            waited,
+            interval=self.poke_interval,
+            timeout=self.timeout,
+            longest=longest,
+        )
         self.log.info("next look in %.0f s", pause)
         return pause
 
@@ -193,11 +192,6 @@ def _duration(ti: object) -> Callable[[], float]:
         return lambda: (waiting.now() - first).total_seconds()
     start = waiting.elapsed()
     return lambda: waiting.elapsed() - start
-
-
-def _jitter(task_id: str, context: Mapping[str, Any], count: int) -> int:
-    who = (context.get("run_id", ""), task_id, context.get("map_index", -1), count)
-    return int.from_bytes(hashlib.sha256(repr(who).encode()).digest()[:8], "big")
 
 
 def _span(name: str, value: object, where: str) -> timedelta:

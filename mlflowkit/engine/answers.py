@@ -174,7 +174,11 @@ class Answers:
                 self._engine.start_over(RunId(there))
                 return {"run_id": there}
         started = self._engine.schedules.trigger(
-            dag_id, run_id=name, params=dict(conf or {}), logical_date=date
+            dag_id,
+            run_id=name,
+            params=dict(conf or {}),
+            logical_date=date,
+            asked_by=attempt.run_id,
         )
         return {"run_id": started} if started is not None else None
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from mlflowkit.core.gates import may_open
 from mlflowkit.core.spec import RunId
 from mlflowkit.core.states import RunState
 from mlflowkit.engine.owned import OwnedRun
@@ -56,6 +57,5 @@ class Gates:
         if backfill_id in self._backfills:
             mine = [s for s in siblings if s.facts["backfill_id"] == backfill_id]
             return len(mine) < self._backfills[backfill_id]
-        limit = owned.run.spec.max_active_runs
         counted = [s for s in siblings if s.facts["backfill_id"] is None]
-        return limit is None or len(counted) < limit
+        return may_open(owned.run.spec, len(counted))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from mlflowkit.core import planner
+from mlflowkit.core.gates import scheduled_room
 from mlflowkit.core.planner import Plan
 from mlflowkit.core.spec import UNMAPPED, AttemptId, RunId, TaskId
 from mlflowkit.core.timetable import (
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
     from mlflowkit.engine.process import EngineProcess
 
 log = logging.getLogger("mlflowkit.engine")
-#: Scheduled runs of a DAG that may be under way at once, unless it says otherwise.
-USUAL_ACTIVE_RUNS: Final = 16
 SCHEDULED, ASSET = "scheduled", "asset_triggered"
 #: Run types that the scheduler itself starts: a new scheduler takes them up.
 ITS_OWN: Final = (SCHEDULED, ASSET, "backfill")
@@ -208,9 +207,11 @@ class Schedules:
 
     def _start_due(self, tx: Transaction, one: Published) -> list[RunId]:
         now, spec = self._engine.now(), one.spec
-        most = spec.max_active_runs or USUAL_ACTIVE_RUNS
-        room = most - len(planned.unended(tx, one.dag_id, (SCHEDULED,)))
-        infos = self._due(one, now, max(room, 0))
+        timetable = _timetable(one)
+        limited = timetable.active_runs_limit is not None
+        busy = self._under_way(one.dag_id) if limited else 0
+        scheduled = len(planned.unended(tx, one.dag_id, (SCHEDULED,)))
+        infos = self._due(one, now, scheduled_room(spec, timetable, scheduled, busy))
         if not infos:
             self._full.add(one.dag_id)
             return []
@@ -223,13 +224,9 @@ class Schedules:
         return begun
 
     def _due(self, one: Published, now: datetime, room: int) -> list[DagRunInfo]:
-        timetable = _timetable(one)
-        if timetable.active_runs_limit is not None:
-            busy = self._under_way(one.dag_id)
-            room = min(room, timetable.active_runs_limit - busy)
         if room <= 0 or one.next is None:
             return []
-        if is_custom(timetable):
+        if is_custom(_timetable(one)):
             return [one.next]
         return planner.due(_plan(one), now, room)
 
@@ -360,16 +357,22 @@ class Schedules:
         run_id: str | None = None,
         params: Mapping[str, Any] | None = None,
         logical_date: datetime | None = None,
+        asked_by: str | None = None,
     ) -> RunId | None:
         """A run of a DAG, asked for by a person or a task: with its published code, else with
-        that of its latest run. None: this home does not know it.
+        the code that came with the asking run, else with that of its latest run. None: this
+        home does not know it.
 
         Raises:
             RunExists: its id is taken.
         """
         now = self._engine.now()
         with self._database.writing() as tx:
-            one = published.get(tx, dag_id) or published.from_latest_run(tx, dag_id)
+            one = published.get(tx, dag_id)
+            beside = stored.companions_of(tx, asked_by) if asked_by else ()
+            for other in beside if one is None else ():
+                one = published.from_request(other, now) if other.dag_id == dag_id else one
+            one = one or published.from_latest_run(tx, dag_id)
             if one is None:
                 return None
             if run_id is not None and stored.state_of(tx, run_id) is not None:
@@ -381,6 +384,7 @@ class Schedules:
                 run_id=RunId(run_id) if run_id else None,
                 logical_date=logical,
                 data_interval=_manual_interval(one, logical),
+                companions=beside,
             )
             started = stored.create_run(tx, request, self._engine.engine_id, now)
         self._engine.begin(started)

@@ -10,7 +10,6 @@ If the transaction fails, the runs it touched are read from the store anew.
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -24,13 +23,15 @@ from mlflowkit.core.events import (
     AttemptStarted,
     AttemptSucceeded,
     Event,
+    PlacesOffered,
     RetryAsked,
 )
-from mlflowkit.core.machine import Outcome, handle
+from mlflowkit.core.machine import Outcome, Run, handle
+from mlflowkit.core.offers import give_out
 from mlflowkit.core.spec import AttemptId, RunId
 from mlflowkit.core.states import HOLDS_PLACE, RunState, TaskState
 from mlflowkit.engine.failpoints import failpoint
-from mlflowkit.engine.limits import Limits, Pools
+from mlflowkit.engine.limits import Pools
 from mlflowkit.engine.owned import OwnedRun
 from mlflowkit.errors import IllegalEvent, LeaseLost
 from mlflowkit.ports import Report
@@ -225,25 +226,15 @@ class Turns:
         places: int,
         now: datetime,
     ) -> None:
-        """Places go round: each run gets its share, and what one does not want the next may have."""
-        waiting = [r for r in owned.values() if r.run.ready and not r.run.ended]
-        if not waiting or places <= 0:
-            return
-        limits = Limits(self._pools.slots(), owned.values())
-        # The more important first; among equals, who has least.
-        hungry = deque(sorted(waiting, key=lambda r: (-r.run.ready.priority, r.run.out)))
-        while places > 0 and hungry:
-            share = max(places // len(hungry), 1)
-            run = hungry.popleft()
-            work = works.get(run.run_id) or _Work(run)
-            before = dict(run.run.slots)
-            launched = self._apply(work, limits.offer(run, share), now)
-            limits.given(before, run)
+        def take(run: Run, offered: PlacesOffered) -> int:
+            work = works.get(run.run_id) or _Work(owned[run.run_id])
+            launched = self._apply(work, offered, now)
             if launched:
                 works[run.run_id] = work
-                places -= launched
-            if launched == share and run.run.ready:
-                hungry.append(run)
+            return launched
+
+        runs = (one.run for one in owned.values())
+        give_out(runs, places, self._pools.slots, take)
 
     def _save(
         self, tx: Transaction, works: dict[RunId, _Work], now: datetime

@@ -7,10 +7,11 @@ found is hidden in logs before anybody gets it. Nothing here opens a connection.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from mlflowkit.core.connection import ENV_PREFIX, Connection, look_up_with
 from mlflowkit.errors import ConnectionMissing
@@ -111,6 +112,19 @@ look_up_with(get_connection)
 
 class BaseHook:
     """What a user's own hook may start from, under Airflow's name."""
+
+    def __init__(self, logger_name: str | None = None) -> None:
+        self._logger_name = logger_name
+
+    @property
+    def log(self) -> logging.Logger:
+        """Where it may say what it does."""
+        name = getattr(self, "_logger_name", None) or type(self).__name__
+        return logging.getLogger(f"mlflowkit.hooks.{name}")
+
+    def get_conn(self) -> Any:
+        """What talks to the other system: subclasses say."""
+        raise NotImplementedError(f"{type(self).__name__} has no get_conn()")
 
     @classmethod
     def get_connection(cls, conn_id: str) -> Connection:

@@ -21,7 +21,7 @@ from sqlalchemy.pool import QueuePool
 from mlflowkit.errors import HomeUnwritable, StoreDamaged, StoreTooNew
 
 #: The newest migration. `tests/store/test_migrations.py` holds it to the files.
-HEAD = "0003"
+HEAD = "0004"
 BUSY_TIMEOUT_MS = 30_000
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, delete, func, select, update
 from mlflowkit.core.spec import DagSpec
 from mlflowkit.core.timetable import DagRunInfo, DataInterval
 from mlflowkit.errors import PublishedElsewhere
-from mlflowkit.ports import Surroundings
+from mlflowkit.ports import RunRequest, Surroundings
 from mlflowkit.store import codec
 from mlflowkit.store.prepared import upsert
 from mlflowkit.store.runs import keep_text, read_surroundings, read_text
@@ -114,6 +114,25 @@ def get(tx: Connection, dag_id: str) -> Published | None:
     """A DAG with its code, or None."""
     row = _row(tx, dag_id)
     return _published(tx, row) if row is not None else None
+
+
+def from_request(request: RunRequest, now: datetime) -> Published:
+    """A DAG that was never published, as it came with a run."""
+    spec = codec.decode_spec(request.spec_json)
+    return Published(
+        spec.dag_id,
+        spec,
+        request.spec_json,
+        request.bundle,
+        request.surroundings,
+        request.params_json,
+        spec.origin,
+        False,
+        now,
+        None,
+        None,
+        "",
+    )
 
 
 def from_latest_run(tx: Connection, dag_id: str) -> Published | None:

@@ -148,6 +148,9 @@ def create_run(
             "data_interval_end": interval[1],
             "created_at": now,
             "backfill_id": request.backfill_id,
+            "companions": keep_text(tx, codec.encode(request.companions))
+            if request.companions
+            else None,
         },
     )
     return run_id
@@ -200,6 +203,16 @@ def run_key_of(tx: Connection, run_id: str) -> int:
         select(runs.c.run_key).where(runs.c.run_id == run_id)
     ).scalar_one()
     return found
+
+
+def companions_of(tx: Connection, run_id: str) -> tuple[RunRequest, ...]:
+    """The DAGs that came with a run, for its tasks to start."""
+    import msgspec
+
+    found = tx.execute(select(runs.c.companions).where(runs.c.run_id == run_id)).scalar()
+    if found is None:
+        return ()
+    return msgspec.json.decode(read_text(tx, found), type=tuple[RunRequest, ...])
 
 
 def state_of(tx: Connection, run_id: str) -> str | None:

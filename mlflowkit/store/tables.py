@@ -107,6 +107,7 @@ runs = Table(
     Column("started_at", UtcDateTime, nullable=True),
     Column("ended_at", UtcDateTime, nullable=True),
     Column("backfill_id", Integer, nullable=True),
+    Column("companions", String(64), ForeignKey("texts.sha256"), nullable=True),
     _one_of("state", RunState),
     Index(None, "dag_id", "number"),
     Index(None, "state"),
@@ -271,6 +272,12 @@ published = Table(
     Column("last_start", UtcDateTime, nullable=True),
     Column("last_end", UtcDateTime, nullable=True),
     Column("problem", Text, nullable=False),  # why nothing is planned, for people
+    #: What its timetable goes by, so that nobody must read the spec for it.
+    Column("by_clock", Boolean, nullable=False, server_default="1"),
+    Column("asset_uris", Text, nullable=False, server_default="[]"),  # JSON
+    #: The folder that the scheduler has it from, and the file; empty: a person published it.
+    Column("folder", Text, nullable=False, server_default=""),
+    Column("file", Text, nullable=False, server_default=""),
 )
 
 backfills = Table(

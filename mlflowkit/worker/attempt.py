@@ -35,6 +35,7 @@ from mlflowkit.ports import (
     as_running,
 )
 from mlflowkit.worker import masking
+from mlflowkit.worker.cache_key import cache_key
 from mlflowkit.worker.context import (
     MappedValues,
     TaskInstance,
@@ -254,6 +255,9 @@ class Attempt:
                     self._count,
                     self.context,
                 )
+                kept, key = self._kept_result()
+                if kept is not None:
+                    return kept
                 self._call_back("execute")
                 result = self._execute(task)
                 if not getattr(task, "do_xcom_push", True):
@@ -277,7 +281,33 @@ class Attempt:
             chosen=self._chosen,
             halts=self._halts,
             assets=self._updated(),
+            # A branch is no value: what it chose is not kept.
+            cache_key="" if self._chosen is not None or self._halts else key,
         )
+
+    def _kept_result(self) -> tuple[Ended | None, str]:
+        """What an earlier attempt gave for equal code and inputs, if that is kept and still
+        counts; and what this one's result will be kept under."""
+        if not self.order.cache_code:
+            return None, ""
+        key = cache_key(
+            self.order, self._code.spec, self.context.whole_rendered(), self.ask
+        )
+        found = self.ask("cached", key=key)
+        if found is None:
+            return None, key
+        values = [(k, _stored(v)) for k, v in found["values"]]
+        line = f"cached: the result of {found['run_id']} counts, for equal code and inputs"
+        self.ti.log.info(line)
+        kept = Ended(
+            self.order.attempt,
+            "succeeded",
+            why=line,
+            values=[(k, v) for k, v in values if v is not None],
+            facts=self._told() | {"cached_by": found["run_id"]},
+            assets=self._updated(),
+        )
+        return kept, ""
 
     def _updated(self) -> list[tuple[str, bytes]]:
         """The assets that its success updates, with what it said of them."""

@@ -8,11 +8,11 @@ import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, ClassVar, overload
 
 from mlflowkit.core.spec import RETURN_VALUE, DagSpec
 from mlflowkit.core.values import StoredValue
-from mlflowkit.errors import BadXComKey, BadXComPull, UnknownXComTask
+from mlflowkit.errors import BadXComKey, BadXComPull, UnknownXCom, UnknownXComTask
 from mlflowkit.ports import LaunchOrder
 from mlflowkit.worker.run_context import Context, Sources, make_context
 
@@ -82,6 +82,10 @@ class MappedValues(Sequence[Any]):
 
 class TaskInstance:
     """`ti` in a context: who the task is, and its XComs."""
+
+    #: Whether a pull of what was never pushed gives None, as in Airflow, and is no error;
+    #: and without `task_ids` all tasks above are looked through, the nearest first.
+    lenient: ClassVar[bool] = False
 
     def __init__(self, order: LaunchOrder, spec: DagSpec, pull: Pull, push: Push) -> None:
         self._order, self._spec, self._pull, self._push = order, spec, pull, push
@@ -166,7 +170,7 @@ class TaskInstance:
         task_ids: str | Sequence[str] | None = None,
         key: str | None = RETURN_VALUE,
         *,
-        map_indexes: int | None = None,
+        map_indexes: int | Sequence[int] | None = None,
         default: Any = None,
     ) -> Any:
         """A value of another task of this run.
@@ -175,7 +179,7 @@ class TaskInstance:
             task_ids: One task: its value (a mapped one: all of them, lazily). Several: a list.
                 None: the tasks directly upstream.
             key: Under which it was pushed. None: what the task returned.
-            map_indexes: Only this task instance of a mapped task.
+            map_indexes: Only this task instance of a mapped task; several: a list.
             default: For a task that was skipped or has not run.
 
         Raises:
@@ -186,7 +190,12 @@ class TaskInstance:
         """
         key = RETURN_VALUE if key is None else key
         check_key(self.task_id, key)
+        if isinstance(map_indexes, Sequence | Set) and not isinstance(map_indexes, str):
+            several = [(task_ids, key, index) for index in map_indexes]
+            return [self.xcom_pull(t, k, map_indexes=i, default=default) for t, k, i in several]
         map_indexes = self._index(map_indexes)
+        if task_ids is None and self.lenient:
+            return self._nearest(key, map_indexes, default)
         if task_ids is None:
             task_ids = self._spec.tasks[self.task_id].upstream
             task_ids = task_ids[0] if len(task_ids) == 1 else list(task_ids)
@@ -211,8 +220,28 @@ class TaskInstance:
 
     def _one(self, task_id: str, key: str, map_index: int | None) -> Any:
         if task_id not in self._spec.tasks:
+            if self.lenient:
+                return None
             raise UnknownXComTask(self.task_id, task_id, self._spec.tasks)
-        return self._pull(task_id, key, map_index)
+        try:
+            return self._pull(task_id, key, map_index)
+        except UnknownXCom:
+            if self.lenient:
+                return None
+            raise
+
+    def _nearest(self, key: str, map_index: int | None, default: Any) -> Any:
+        """The value under this key of the nearest task above that has one."""
+        seen: dict[str, None] = {}
+        waiting = list(self._spec.tasks[self.task_id].upstream)
+        for task_id in waiting:
+            if task_id not in seen:
+                seen[task_id] = None
+                value = self._one(task_id, key, map_index)
+                if value is not None:
+                    return value
+                waiting += self._spec.tasks[task_id].upstream
+        return default
 
     def __repr__(self) -> str:
         return f"<TaskInstance {self._order.attempt}>"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from mlflowkit.core.spec import DagSpec
 from mlflowkit.ports import LaunchOrder, running_task
@@ -18,6 +18,9 @@ from mlflowkit.worker.context_parts import (
 
 class Sources:
     """What the names of a context are computed from."""
+
+    #: What a moment is given to tasks as: for files that know it by more names.
+    shown: ClassVar[Callable[[datetime], datetime]] = staticmethod(lambda moment: moment)
 
     def __init__(
         self,
@@ -39,7 +42,10 @@ class Sources:
         """A moment of the run, in UTC."""
         value = self.facts.get(name)
         moment = datetime.fromisoformat(value) if isinstance(value, str) else value
-        return moment.astimezone(UTC) if isinstance(moment, datetime) else None
+        return self._aware(moment) if isinstance(moment, datetime) else None
+
+    def _aware(self, moment: datetime) -> datetime:
+        return type(self).shown(moment.astimezone(UTC))
 
     def stamp(self, days: int, form: str) -> str:
         """The logical date some days on, as text."""
@@ -62,7 +68,8 @@ class Sources:
             self.time("data_interval_end"),
             str(self.facts.get("run_type", "manual")),
         )
-        return after if later else before
+        found = after if later else before
+        return type(self).shown(found) if found is not None else None
 
     def previous_success(self, name: str) -> datetime | None:
         """A moment of the successful run before this one: one question for all of them."""
@@ -70,7 +77,8 @@ class Sources:
             task = running_task()
             self._previous = (task.ask("previous_success") if task else None) or {}
         value = self._previous.get(name)
-        return datetime.fromisoformat(value) if isinstance(value, str) else value
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+        return type(self).shown(moment) if moment is not None else None
 
     def params(self) -> dict[str, Any]:
         """The run's parameters; the task's own win over defaults of the DAG."""

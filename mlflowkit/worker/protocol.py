@@ -87,8 +87,6 @@ class Ended(msgspec.Struct, frozen=True):
     when: datetime | None = None
     #: Assets that it has updated, with what it said of them (JSON).
     assets: list[tuple[str, bytes]] = []
-    #: Its result was made by an earlier attempt of this run: its values are those.
-    cached_by: str = ""
     #: What a service attempt gave (JSON).
     answer: bytes = b""
     #: What its result is kept under, if it is to be kept.

@@ -152,6 +152,10 @@ class Context(dict[str, Any]):
         self._templates = templates
         self.rendered = {name: _shown(v) for name, v in templates.rendered.items()}
 
+    def whole_rendered(self) -> Mapping[str, object]:
+        """The template fields of the task as they were rendered, in full."""
+        return self._templates.rendered if self._templates else {}
+
     def text(self, name: str, text: str) -> str:
         """A template that is no argument of the task, such as `map_index_template`, rendered.
 

@@ -15,6 +15,7 @@ PLANNED = "run_type IN ('scheduled', 'backfill')"
 
 def upgrade() -> None:
     op.add_column("runs", sa.Column("backfill_id", sa.Integer(), nullable=True))
+    op.add_column("runs", sa.Column("companions", sa.String(length=64), nullable=True))
     op.create_index(
         "uq_runs_planned",
         "runs",
@@ -137,7 +138,7 @@ def downgrade() -> None:
     for table, columns in (
         ("task_instances", ("first_started_at", "reschedules")),
         ("nodes", ("waits_past", "left_out")),
-        ("runs", ("backfill_id",)),
+        ("runs", ("companions", "backfill_id")),
     ):
         with op.batch_alter_table(table) as batch:
             for column in columns:
