@@ -99,7 +99,10 @@ class BundleCode:
     def callbacks(self, task_id: str, kind: str) -> Sequence[Callable[[Any], object]]:
         if not task_id:
             return self._bundle.callbacks().get(kind, ())
-        return self._operator(task_id).callbacks.get(kind, ())
+        found: Sequence[Callable[[Any], object]] = self._operator(task_id).callbacks.get(
+            kind, ()
+        )
+        return found
 
     def next_info(self, given: Mapping[str, Any]) -> bytes:
         return ask_timetable(self._bundle.timetable(), given)

@@ -8,22 +8,18 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any
 
 import msgspec
 
-import mlflowkit
-from mlflowkit.core.spec import RETURN_VALUE, DagSpec
+from mlflowkit.core.spec import RETURN_VALUE
 from mlflowkit.core.values import StoredValue
 from mlflowkit.errors import (
     TaskFailed,
     TaskRescheduled,
     TaskSkipped,
-    UnknownXCom,
     UserError,
 )
 from mlflowkit.ports import (
@@ -36,72 +32,14 @@ from mlflowkit.ports import (
 )
 from mlflowkit.worker import masking
 from mlflowkit.worker.cache_key import cache_key
-from mlflowkit.worker.context import (
-    MappedValues,
-    TaskInstance,
-    build_context,
-    check_key,
-)
+from mlflowkit.worker.context import TaskInstance, build_context, check_key
 from mlflowkit.worker.processes import leave_fork
 from mlflowkit.worker.protocol import Ended
-from mlflowkit.worker.run_context import Context
+from mlflowkit.worker.pulls import Pulls, stored_value
+from mlflowkit.worker.sides import Code, Executable, Link, Values
+from mlflowkit.worker.telling import leave_fork_with, one_line, sendable, story
 
-#: Characters of an error that are kept.
-LONGEST_TEXT = 200_000
-OUR_FOLDER = str(Path(mlflowkit.__file__).parent)
-
-
-class Executable(Protocol):
-    """A task whose arguments are all there."""
-
-    def execute(self, context: dict[str, Any]) -> object: ...
-
-
-class Code(Protocol):
-    """An open bundle."""
-
-    @property
-    def spec(self) -> DagSpec: ...
-    def prepare(
-        self,
-        task_id: str,
-        resolve: Callable[[str, str], object],
-        params: Mapping[str, Any],
-        axes: Mapping[str, int],
-        item: Callable[[str, str, int], object],
-        count: Callable[[str, str], int],
-        context: Context,
-    ) -> Executable:
-        """The task, with XComs, parameters and its mapped arguments put in place, and its
-        templates rendered."""
-        ...
-
-    def callbacks(self, task_id: str, kind: str) -> Sequence[Callable[[Any], object]]:
-        """What is to be called when a task, or the run (no task id), has ended so."""
-        ...
-
-    def complete(self, task_id: str, context: Context) -> None:
-        """Put into a context what belongs to the task."""
-        ...
-
-    def next_info(self, given: Mapping[str, Any]) -> bytes:
-        """What the DAG's own timetable says comes next, as JSON."""
-        ...
-
-
-class Values(Protocol):
-    """Typed values in and out of their stored form."""
-
-    def dump(self, value: object, *, expandable: bool, where: str) -> StoredValue: ...
-    def load(self, stored: StoredValue) -> Any: ...
-    def load_item(self, stored: StoredValue, index: int) -> Any: ...
-
-
-class Link(Protocol):
-    """The way to the engine, while an attempt runs."""
-
-    def ask(self, what: str, **arguments: Any) -> Any: ...
-    def note(self, line: bytes) -> None: ...
+__all__ = ["Attempt", "Code", "Executable", "Link", "Values"]
 
 
 class Attempt:
@@ -118,6 +56,7 @@ class Attempt:
         self.order, self._code, self._values, self._link = order, code, values, link
         self.notebooks = notebooks
         self.services: Services = _Services(link)
+        self._pulls = Pulls(order, code.spec, values, link)
         self._pushed: dict[str, StoredValue] = {}
         self._mine: dict[str, object] = {}
         self._chosen: tuple[str, ...] | None = None
@@ -156,19 +95,7 @@ class Attempt:
     def pull(self, task_id: str, key: str, map_index: int | None) -> Any:
         if task_id == self.order.attempt.task_id and key in self._mine:
             return self._mine[key]
-        if self._is_beside(task_id) and map_index is None:
-            map_index = self.order.attempt.map_index
-        task = self._code.spec.tasks[task_id]  # type: ignore[index]  # a plain str is one
-        if task.expansion is not None and map_index is None:
-            return self._mapped(task_id, key)
-        stored = self._fetch(task_id, key, -1 if map_index is None else map_index)
-        return self._values.load(stored) if stored is not None else None
-
-    def _is_beside(self, task_id: str) -> bool:
-        """Whether instance i of that task is for instance i of this one."""
-        tasks = self._code.spec.tasks
-        mine = tasks[self.order.attempt.task_id].mapped_group
-        return bool(mine) and tasks[task_id].mapped_group == mine  # type: ignore[index]
+        return self._pulls.pull(task_id, key, map_index)
 
     def ask(self, what: str, **arguments: Any) -> Any:
         """What the engine answers: plain data."""
@@ -190,53 +117,6 @@ class Attempt:
         line = {"kind": event.kind, "cell": event.cell, **event.facts}
         self._link.note(json.dumps(line, default=str).encode())
 
-    # ── values of other tasks ───────────────────────────────────────────────
-
-    def _fetch(self, task_id: str, key: str, map_index: int) -> StoredValue | None:
-        ahead = f"{task_id}\0{key}"
-        if map_index < 0 and ahead in self.order.inputs:
-            return self.order.inputs[ahead]
-        found = self._link.ask("xcom", task_id=task_id, key=key, map_index=map_index)
-        if found["value"] is None and found["succeeded"]:
-            raise UnknownXCom(self.order.attempt.task_id, task_id, key, found["keys"])
-        return _stored(found["value"])
-
-    def _mapped(self, task_id: str, key: str) -> MappedValues:
-        length = self._link.ask("xcom_count", task_id=task_id, key=key)
-
-        def page(offset: int, limit: int) -> list[tuple[int, StoredValue]]:
-            found = self._link.ask(
-                "xcom_page", task_id=task_id, key=key, offset=offset, limit=limit
-            )
-            return [(index, StoredValue(**value)) for index, value in found]
-
-        return MappedValues(length, page, self._values.load)
-
-    def _item(self, task_id: str, key: str, index: int) -> Any:
-        """Item `index` of what a mapped task expands over."""
-        task = self._code.spec.tasks[task_id]  # type: ignore[index]  # a plain str is one
-        if task.expansion is not None:
-            return self._mapped(task_id, key)[index]
-        sliced = self.order.inputs.get(f"{task_id}\0{key}\0{index}")
-        if sliced is not None:
-            return self._values.load(sliced)
-        stored = self._fetch(task_id, key, -1)
-        if stored is None:
-            raise UnknownXCom(self.order.attempt.task_id, task_id, key, [])
-        return self._values.load_item(stored, index)
-
-    def _count(self, task_id: str, key: str) -> int:
-        """How many items there are in what a mapped task expands over."""
-        task = self._code.spec.tasks[task_id]  # type: ignore[index]  # a plain str is one
-        if task.expansion is not None:
-            return len(self._mapped(task_id, key))
-        stored = self._fetch(task_id, key, -1)
-        if stored is None:
-            raise UnknownXCom(self.order.attempt.task_id, task_id, key, [])
-        return (
-            stored.length if stored.length is not None else len(self._values.load(stored))
-        )
-
     # ── running ─────────────────────────────────────────────────────────────
 
     def run(self) -> Ended:
@@ -251,8 +131,8 @@ class Attempt:
                     lambda task_id, key: self.pull(task_id, key, None),
                     self.params,
                     dict(self.order.axes),
-                    self._item,
-                    self._count,
+                    self._pulls.item,
+                    self._pulls.count,
                     self.context,
                 )
                 kept, key = self._kept_result()
@@ -296,7 +176,7 @@ class Attempt:
         found = self.ask("cached", key=key)
         if found is None:
             return None, key
-        values = [(k, _stored(v)) for k, v in found["values"]]
+        values = [(k, stored_value(v)) for k, v in found["values"]]
         line = f"cached: the result of {found['run_id']} counts, for equal code and inputs"
         self.ti.log.info(line)
         kept = Ended(
@@ -390,7 +270,7 @@ class Attempt:
             result = task.execute(self.context)
         except BaseException as exc:
             if os.getpid() != pid:
-                _leave_fork(exc)
+                leave_fork_with(exc)
             raise
         if os.getpid() != pid:
             leave_fork(0)
@@ -425,15 +305,6 @@ class Attempt:
             return None
 
 
-def _leave_fork(exc: BaseException) -> NoReturn:
-    code = exc.code if isinstance(exc, SystemExit) else 1
-    if not isinstance(exc, SystemExit):
-        sys.stderr.write(story() + "\n")
-    elif isinstance(code, str):
-        sys.stderr.write(code + "\n")
-    leave_fork(code & 0xFF if isinstance(code, int) else int(code is not None))
-
-
 class _Services:
     """Long-lived processes, started by the engine so that they outlive the attempt."""
 
@@ -450,52 +321,3 @@ class _Services:
 
     def stop(self, name: str) -> None:
         self._link.ask("service_stop", name=name)
-
-
-def _stored(found: Mapping[str, Any] | None) -> StoredValue | None:
-    if found is None:
-        return None
-    keys = found.get("keys")
-    return StoredValue(**{**found, "keys": tuple(keys) if keys is not None else None})
-
-
-def sendable(text: str) -> str:
-    """A text that any file and frame can take: no half characters, and not without end."""
-    text = text.encode(errors="backslashreplace").decode()
-    left_out = len(text) - LONGEST_TEXT
-    if left_out <= 0:
-        return text
-    half = LONGEST_TEXT // 2
-    return f"{text[:half]}\n[{left_out:,} characters left out]\n{text[-half:]}"
-
-
-def one_line(exc: BaseException) -> str:
-    """`ValueError: no such file`, shortened, for the task instance's reason."""
-    try:
-        lines = str(exc).strip().splitlines()
-    except Exception:  # noqa: BLE001 - its text is made by user code
-        lines = ["(its text cannot be shown)"]
-    text = f"{type(exc).__name__}: {lines[0]}" if lines else type(exc).__name__
-    return text if len(text) <= 300 else text[:297] + "..."
-
-
-def story() -> str:
-    """The current exception as a traceback of the person's own frames."""
-    exc = sys.exception()
-    assert exc is not None
-    if isinstance(exc, UserError) or hasattr(exc, "story"):
-        return str(getattr(exc, "story", "") or exc)
-    told = traceback.TracebackException.from_exception(exc)
-    todo, seen = [told], set[int]()
-    while todo:
-        one = todo.pop()
-        if id(one) in seen:
-            continue
-        seen.add(id(one))
-        theirs = [f for f in one.stack if not f.filename.startswith(OUR_FOLDER)]
-        if theirs:
-            one.stack = traceback.StackSummary.from_list(theirs)
-        todo += [
-            linked for linked in (one.__cause__, one.__context__) if linked is not None
-        ]
-    return "".join(told.format())

@@ -192,7 +192,9 @@ class TaskInstance:
         check_key(self.task_id, key)
         if isinstance(map_indexes, Sequence | Set) and not isinstance(map_indexes, str):
             several = [(task_ids, key, index) for index in map_indexes]
-            return [self.xcom_pull(t, k, map_indexes=i, default=default) for t, k, i in several]
+            return [
+                self.xcom_pull(t, k, map_indexes=i, default=default) for t, k, i in several
+            ]
         map_indexes = self._index(map_indexes)
         if task_ids is None and self.lenient:
             return self._nearest(key, map_indexes, default)
