@@ -23,7 +23,7 @@ RUN pip install --constraint constraints.txt \
     ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} torch torchvision
 COPY pyproject.toml README.md LICENSE ./
 COPY mlflowkit ./mlflowkit
-RUN pip install --constraint constraints.txt ".[serve]"
+RUN pip install --constraint constraints.txt ".[serve,kubernetes]"
 
 FROM base AS serve
 COPY --from=build /opt/venv /opt/venv

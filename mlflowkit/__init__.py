@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mlflowkit.authoring.notebook import NotebookOperator, notebook
     from mlflowkit.authoring.operator import BaseOperator
     from mlflowkit.authoring.params import Param
+    from mlflowkit.authoring.publish import schedule
     from mlflowkit.authoring.python import PythonOperator
     from mlflowkit.authoring.python_sensor import PythonSensor
     from mlflowkit.authoring.refs import XComArg
@@ -100,6 +101,7 @@ _HOMES = {
     "report_progress": "mlflowkit.ports",
     "run": "mlflowkit.authoring.runs",
     "runs": "mlflowkit.authoring.runs",
+    "schedule": "mlflowkit.authoring.publish",
     "setup": "mlflowkit.authoring.setup_teardown",
     "task": "mlflowkit.authoring.task",
     "task_group": "mlflowkit.authoring.group_function",
@@ -152,6 +154,7 @@ __all__ = [
     "report_progress",
     "run",
     "runs",
+    "schedule",
     "setup",
     "task",
     "task_group",

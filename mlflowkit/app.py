@@ -12,7 +12,8 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -22,16 +23,26 @@ import msgspec
 from mlflowkit.artifacts import serializers
 from mlflowkit.authoring.dag import DAG
 from mlflowkit.authoring.params import validate_params
+from mlflowkit.backfill_handle import (
+    Backfill,
+    PlannedRun,
+    make_order,
+    planned_runs,
+    start_backfill,
+)
 from mlflowkit.core.spec import RunId, TaskId
 from mlflowkit.core.values import StoredValue
 from mlflowkit.engine.client import EngineClient, ensure_engine
 from mlflowkit.engine.commands import CommandServer
 from mlflowkit.engine.process import EngineProcess, decode_request, idle_for
+from mlflowkit.engine.schedules import FolderDag
 from mlflowkit.errors import DagNotPublished, HomeBusy, InternalError
 from mlflowkit.executors.local import LocalExecutor
 from mlflowkit.ports import Surroundings
+from mlflowkit.publishing import publish_request
 from mlflowkit.run_handle import RunHandle, RunList
 from mlflowkit.run_request import make_request
+from mlflowkit.schedule_handle import Schedule
 from mlflowkit.settings import home, settings
 from mlflowkit.store.backfills import Order as BackfillOrder
 
@@ -43,8 +54,13 @@ def item_of(stored: StoredValue, index: int) -> StoredValue | None:
     return serializers.item_slice(stored, index)
 
 
-def make_engine(folder: Path) -> EngineProcess:
+def make_engine(
+    folder: Path, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> EngineProcess:
     """The engine of a home, in this process.
+
+    Args:
+        clock: Gives the moment, aware and in UTC.
 
     Raises:
         HomeBusy: another one works in it.
@@ -69,6 +85,7 @@ def make_engine(folder: Path) -> EngineProcess:
         item_of,
         synchronous=chosen.sqlite_synchronous,
         failpoints_text=chosen.failpoints,
+        clock=clock,
     )
 
 
@@ -78,18 +95,24 @@ class Commands:
     def __init__(self, engine: EngineProcess) -> None:
         self._engine = engine
         self._doers: dict[str, Callable[..., Any]] = {
-            "ping": lambda: {"engine_id": engine.engine_id},
+            "ping": lambda: {
+                "engine_id": engine.engine_id,
+                "planning": engine.schedules.planning,
+            },
             "submit": self._submit,
             "cancel": lambda run_id: engine.cancel(RunId(run_id)),
             "retry": self._retry,
             "resume": self._resume,
             "stop": engine.stop,
             "publish": self._publish,
+            "publish_all": self._publish_all,
+            "retire": engine.schedules.retire,
             "pause": lambda dag_id: self._pause(dag_id, True),
             "unpause": lambda dag_id: self._pause(dag_id, False),
             "delete_dag": self._delete_dag,
             "trigger": self._trigger,
             "backfill": self._backfill,
+            "withdraw": engine.schedules.withdraw,
             "plan": engine.schedules.plan,
             "rest": engine.schedules.rest,
         }
@@ -114,6 +137,10 @@ class Commands:
         given = decode_request(request)
         changed = self._engine.schedules.publish(given, paused=paused, replace=replace)
         return {"changed": changed, "planning": self._engine.schedules.planning}
+
+    def _publish_all(self, dags: list[dict[str, Any]], folder: str) -> list[Any]:
+        given = msgspec.convert(dags, list[FolderDag])
+        return list(self._engine.schedules.publish_all(given, folder))
 
     def _pause(self, dag_id: str, paused: bool) -> None:
         self._engine.schedules.pause(dag_id, paused)
@@ -217,14 +244,60 @@ class App:
             handle.wait()
         return handle
 
-    def test(self, dag: DAG, params: Mapping[str, object]) -> Any:
+    def test(
+        self, dag: DAG, params: Mapping[str, object], options: Mapping[str, Any]
+    ) -> Any:
         from mlflowkit.inline import test_run
 
         spec = dag.spec()
-        return test_run(dag, spec, validate_params(spec, params))
+        return test_run(dag, spec, validate_params(spec, params), options)
 
     def runs(self, dag_id: str | None) -> RunList:
         return RunList(home(), dag_id)
+
+    def publish(self, dag: DAG, *, paused: bool | None, replace: bool) -> Schedule:
+        """Hand a DAG to the scheduler of the home."""
+        folder = home()
+        request = publish_request(dag, folder)
+        handle = Schedule(dag.dag_id, folder, dag)
+        client = ensure_engine(folder)
+        try:
+            body = msgspec.to_builtins(request)
+            client.call("publish", request=body, paused=paused, replace=replace)
+            if paused is not None and handle.paused is not paused:
+                client.call("pause" if paused else "unpause", dag_id=dag.dag_id)
+        finally:
+            client.close()
+        for note in request.notes:
+            print(note)  # noqa: T201 - said to the person who called publish()
+        return handle
+
+    def backfill(
+        self,
+        dag: DAG,
+        start: Any,
+        end: Any,
+        params: Mapping[str, object],
+        options: Mapping[str, Any],
+    ) -> Backfill | list[PlannedRun]:
+        """Run a span of a DAG; wait for it where nobody watches."""
+        folder = home()
+        request = replace(make_request(dag, params, {}, folder), companions=())
+        order = make_order(
+            request,
+            dag.spec(),
+            start,
+            end,
+            own_timetable=dag.own_timetable,
+            reverse=options["reverse"],
+            rerun=options["rerun"],
+            max_active=options["max_active"],
+        )
+        if options["dry_run"]:
+            return planned_runs(order, folder)
+        handle = start_backfill(order, folder)
+        wait = options["wait"]
+        return handle.wait() if (wait if wait is not None else not interactive()) else handle
 
 
 def interactive() -> bool:

@@ -28,6 +28,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from difflib import get_close_matches
+from shlex import quote
 from typing import Any, ClassVar
 
 
@@ -612,6 +613,16 @@ class WrongType(ParameterError):
         )
 
 
+class BadSimulation(ParameterError):
+    """`simulate()` was told something that cannot be."""
+
+    code = "bad_simulation"
+
+    def __init__(self, where: str, why: str) -> None:
+        self.where, self.why = where, why
+        super().__init__(f"{where} of a simulation: {why}")
+
+
 # ── TemplateError ───────────────────────────────────────────────────────────
 
 
@@ -1176,6 +1187,16 @@ class BadXComPull(XComError):
         )
 
 
+class CannotTestTask(XComError):
+    """A task cannot be run alone with what was given in place of the tasks above it."""
+
+    code = "cannot_test_task"
+
+    def __init__(self, task_id: str, why: str) -> None:
+        self.task_id, self.why = task_id, why
+        super().__init__(f"task {task_id!r} cannot be run alone: {why}")
+
+
 class AskedOutsideTask(XComError):
     """The engine was asked for something, but not by a task that runs."""
 
@@ -1344,7 +1365,7 @@ class PoolMissing(ConnectionError_):
         self.name = name
         super().__init__(
             f"there is no pool {name!r} (there are: {listing(known)}).{suggest(name, known)} "
-            f"Make it with: mlflowkit pools set {name} SLOTS"
+            f"Make it with: mlflowkit pools set {quote(name)} SLOTS"
         )
 
 
@@ -1940,6 +1961,20 @@ class DemoOnLoopback(DeployError):
         )
 
 
+class UnknownStyle(UserError):
+    """A style that the tutorial pipeline is not written in."""
+
+    code = "unknown_style"
+
+    def __init__(self, style: str, known: Iterable[str]) -> None:
+        known = list(known)
+        self.style = style
+        super().__init__(
+            f"the tutorial pipeline has no style {style!r}: there are {listing(known)}."
+            f"{suggest(style, known)}"
+        )
+
+
 class NoTestImage(DeployError):
     """The image that a new server is to be tested with cannot be read."""
 
@@ -2250,8 +2285,12 @@ class RunFailed(MlflowkitError):
 
     code = "run_failed"
 
-    def __init__(self, run_id: str, task_id: str, why: str) -> None:
+    def __init__(
+        self, run_id: str, task_id: str, why: str, states: Mapping[str, str] | None = None
+    ) -> None:
         self.run_id, self.task_id, self.why = run_id, task_id, why
+        #: How all tasks ended, where `dag.test()` failed.
+        self.states = dict(states or {})
         where = (
             f"task {task_id!r} failed: {why}" if task_id else why or "it did not succeed"
         )
@@ -2489,7 +2528,7 @@ class SensorTimeout(TaskFailed):
         self.task_id, self.waited, self.timeout = task_id, waited, timeout
         super().__init__(
             f"sensor {task_id!r} has waited {waited:,.1f} s, longer than its timeout of "
-            f"{timeout:,.0f} s. See that what it waits for is on its way, or give it a longer "
+            f"{timeout:,.1f} s. See that what it waits for is on its way, or give it a longer "
             "timeout=; with soft_fail=True it is skipped instead."
         )
 
@@ -2594,6 +2633,68 @@ class RunExists(UserError):
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
         super().__init__(f"there is a run {run_id} already: give the new one another id.")
+
+
+class FolderNotLoaded(UserError):
+    """A folder of pipeline files cannot be loaded at all."""
+
+    code = "folder_not_loaded"
+
+    def __init__(self, folder: object, why: str) -> None:
+        self.folder, self.why = folder, why
+        super().__init__(
+            f"the folder {folder} was not loaded: {why or 'the process that does it ended'}. "
+            "Its DAGs go on as they are."
+        )
+
+
+class ScheduledWithoutDefault(UserError):
+    """A DAG has a schedule, and a parameter that nobody would give its runs."""
+
+    code = "scheduled_without_default"
+
+    def __init__(self, dag_id: str, why: str) -> None:
+        self.dag_id, self.why = dag_id, why
+        super().__init__(
+            f"DAG {dag_id!r} cannot run by a schedule: {why} Give each of its parameters a "
+            "default that fits, or take the schedule away."
+        )
+
+
+class BadBackfill(UserError):
+    """A backfill that would run nothing, or cannot be run so."""
+
+    code = "bad_backfill"
+
+    def __init__(self, dag_id: str, why: str) -> None:
+        self.dag_id, self.why = dag_id, why
+        super().__init__(f"DAG {dag_id!r} cannot be backfilled so: {why}.")
+
+
+class SchedulerAlive(UserError):
+    """A scheduler works in this home already."""
+
+    code = "scheduler_alive"
+
+    def __init__(self, home: object) -> None:
+        self.home = home
+        super().__init__(
+            f"a scheduler works in the home {home} already; one home has one. Stop it with "
+            "Ctrl-C where it runs, or use another MLFLOWKIT_HOME."
+        )
+
+
+class BadRunId(UserError):
+    """A run cannot have this id: it names a folder."""
+
+    code = "bad_run_id"
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        super().__init__(
+            f"{run_id!r} cannot be the id of a run: use letters, digits and '_ . ~ : + -', at "
+            "most 200 of them."
+        )
 
 
 class DagIsPaused(UserError):

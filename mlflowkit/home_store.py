@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from mlflowkit.hooks import stand_ins
 from mlflowkit.settings import home, home_path
 from mlflowkit.store.database import Database, open_database
 from mlflowkit.store.vault import ANSWERS, Vault
@@ -47,5 +48,8 @@ def answer(what: str, **arguments: str | None) -> str | None:
     Raises:
         KeyError: it is no question about connections or variables.
     """
+    stands_in, text = stand_ins.answer(what, arguments)
+    if stands_in:
+        return text
     opened = vault() if what.endswith("_set") else existing_vault()
     return ANSWERS[what](opened, **arguments) if opened is not None else None

@@ -224,6 +224,7 @@ def _stored(order: LoadOrder, dag: DAG) -> DagEntry | ErrorEntry:
         bundle=bundle.id,
         spec=msgspec.Raw(spec_json(spec)),
         notes=bundle.notes,
+        paused=dag.is_paused_upon_creation,
     )
 
 

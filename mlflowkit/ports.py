@@ -306,8 +306,19 @@ class Runtime(Protocol):
     def run(
         self, dag: Any, params: Mapping[str, object], options: Mapping[str, Any]
     ) -> Any: ...
-    def test(self, dag: Any, params: Mapping[str, object]) -> Any: ...
+    def test(
+        self, dag: Any, params: Mapping[str, object], options: Mapping[str, Any]
+    ) -> Any: ...
     def runs(self, dag_id: str | None) -> Any: ...
+    def publish(self, dag: Any, *, paused: bool | None, replace: bool) -> Any: ...
+    def backfill(
+        self,
+        dag: Any,
+        start: Any,
+        end: Any,
+        params: Mapping[str, object],
+        options: Mapping[str, Any],
+    ) -> Any: ...
 
 
 #: In the JSON of parameters: this one lies in the artifact store.

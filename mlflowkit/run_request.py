@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,10 @@ from mlflowkit.authoring.bundle import Bundle, make_bundle, spec_json
 from mlflowkit.authoring.companions import companions
 from mlflowkit.authoring.dag import DAG
 from mlflowkit.authoring.params import default_params, validate_params
+from mlflowkit.authoring.schedule import aware, schedule_zone
+from mlflowkit.core.planner import manual_interval
 from mlflowkit.core.spec import DagSpec, TaskSpec
+from mlflowkit.core.timetable import timetable_from_json
 from mlflowkit.core.values import INLINE_LIMIT, StoredValue
 from mlflowkit.errors import ShapeChanged
 from mlflowkit.nbrun.injection import is_plain
@@ -67,7 +70,26 @@ def make_request(
     others.pop(dag.dag_id, None)
     request = _request(dag, params, options, folder)
     beside = tuple(_request(one, {}, {}, folder, strict=False) for one in others.values())
-    return replace(request, companions=beside)
+    logical, interval = moments(dag, options.get("logical_date") or datetime.now(UTC))
+    return replace(request, companions=beside, logical_date=logical, data_interval=interval)
+
+
+def moments(dag: DAG, logical: datetime) -> tuple[datetime, tuple[datetime, datetime]]:
+    """The logical date of a run that a person starts, and the data interval it is about.
+
+    The interval is what the DAG's timetable makes of the date: with `@daily` the day that is
+    over. A person's own timetable is asked here, in that person's process.
+
+    Raises:
+        BadOption: it is no datetime.
+    """
+    timetable = dag.own_timetable or timetable_from_json(dag.timetable_json)
+    zone = schedule_zone(dag.timezone, dag.start_date)
+    given = aware(f"DAG {dag.dag_id!r}", logical, zone, option="logical_date")
+    assert given is not None
+    date = given.astimezone(UTC)
+    found = manual_interval(timetable, date)
+    return date, (found.start, found.end)
 
 
 def _request(
@@ -90,7 +112,6 @@ def _request(
             given, lambda value, where: serializers.dump(value, artifacts, where=where)
         ),
         surroundings=in_home(folder),
-        logical_date=options.get("logical_date"),
         notes=bundle.notes,
     )
 

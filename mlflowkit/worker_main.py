@@ -50,6 +50,7 @@ OUR_IMPORTS = (
     "mlflowkit.authoring.notebook",
     "mlflowkit.authoring.places",
     "mlflowkit.authoring.redefined",
+    "mlflowkit.authoring.task",
     "mlflowkit.hooks.base",  # where `Connection.get` finds them
     "mlflowkit.operators",
 )

@@ -159,7 +159,8 @@ def _checked(text: object) -> str:
     if len(text) > LONGEST:
         raise BadAsset(f"{text[:40]}…", f"has a name of more than {LONGEST} characters")
     if not text.isascii() or not text.isprintable():
-        raise BadAsset(text, "has letters that are not ASCII: quote them (%C3%A9)")
+        why = "has characters that are not printable ASCII: quote them (%C3%A9, %0A)"
+        raise BadAsset(text, why)
     return text
 
 

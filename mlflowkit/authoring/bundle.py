@@ -28,6 +28,7 @@ import msgspec
 
 import mlflowkit
 from mlflowkit.authoring.dag import DAG
+from mlflowkit.authoring.loaded import loaded_of_ours
 from mlflowkit.authoring.modules import LocalModules
 from mlflowkit.authoring.notebook import NotebookOperator
 from mlflowkit.authoring.operator import BaseOperator
@@ -285,6 +286,7 @@ def _facts(spec: DagSpec, contents: _Contents, sources: Path) -> dict[str, Any]:
             name: _store(sources, text.encode(), ".txt")
             for name, text in contents.templates.items()
         },
+        "ours": loaded_of_ours(),
         "imports": [n for n in sorted(contents.modules.installed) if not answered(n)],
         "compat": dict(contents.compat),
         "origin": spec.origin,

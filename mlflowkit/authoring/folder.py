@@ -43,6 +43,8 @@ class LoadedDag:
     bundle: str
     sys_path: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    #: Its `is_paused_upon_creation`.
+    paused: bool | None = None
 
     def spec(self) -> DagSpec:
         return msgspec.json.decode(self.spec_json, type=DagSpec)
@@ -70,6 +72,7 @@ class FolderReport:
                 bundle=f"{self.home}/bundles/{dag.bundle}",
                 sys_path=entry.sys_path,
                 notes=dag.notes,
+                paused=dag.paused,
             )
             for entry in self.files
             for dag in entry.dags

@@ -32,6 +32,8 @@ class DagEntry(msgspec.Struct, frozen=True, kw_only=True):
     bundle: str
     spec: msgspec.Raw
     notes: tuple[str, ...] = ()
+    #: Whether it is to be paused when it is new; None: as usual.
+    paused: bool | None = None
 
 
 class ErrorEntry(msgspec.Struct, frozen=True, kw_only=True):

@@ -161,8 +161,10 @@ def open_bundle(folder: Path | str, *, worker: bool = True) -> OpenBundle:
 
 
 def imports_of(folder: Path | str) -> list[str]:
-    """Installed modules that the tasks import: worth importing ahead. Some may be missing."""
-    return list(read_facts(Path(folder))["imports"])
+    """Installed modules that the tasks import, and those of ours that writing the DAG took:
+    worth importing ahead. Some may be missing."""
+    facts = read_facts(Path(folder))
+    return [*facts["imports"], *facts.get("ours", ())]
 
 
 def runs_notebooks(folder: Path | str) -> bool:

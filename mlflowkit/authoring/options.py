@@ -181,11 +181,10 @@ def _refuse_foreign(where: str, given: TaskOptions) -> None:
         value: object = given.get(name)
         if value and value != harmless and not _passed_over(where, name, value):
             raise OptionNotHere(where, name, value, why)
-    if given.get("email") and _passed_over(where, "email", given.get("email")):
-        return
     mails = [n for n in ("email_on_failure", "email_on_retry") if given.get(n) is not False]
-    if given.get("email") and mails:
-        raise OptionNotHere(where, "email", given.get("email"), _NO_MAIL)
+    email: object = given.get("email")
+    if email and mails and not _passed_over(where, "email", email):
+        raise OptionNotHere(where, "email", email, _NO_MAIL)
 
 
 def _passed_over(where: str, name: str, value: object) -> bool:

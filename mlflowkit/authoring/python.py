@@ -7,9 +7,11 @@ from inspect import Parameter, Signature, signature
 from typing import Any, ClassVar, cast
 
 from mlflowkit.authoring.axes import mapped_names, refuse_twice
+from mlflowkit.authoring.axes import mapped_names
 from mlflowkit.authoring.context import CONTEXT_NAMES
 from mlflowkit.authoring.meaning import meant_by_name, plain_function
 from mlflowkit.authoring.operator import BaseOperator
+from mlflowkit.core.spec import KWARGS_AXIS
 from mlflowkit.core.spec import KWARGS_AXIS
 from mlflowkit.errors import (
     BadOption,
@@ -39,9 +41,11 @@ class PythonOperator(BaseOperator):
         multiple_outputs: bool = False,
         templates_dict: Mapping[str, object] | None = None,
         templates_exts: Sequence[str] = (),
+        show_return_value_in_logs: bool = True,
         **options: Any,
     ) -> None:
         super().__init__(task_id, **options)
+        del show_return_value_in_logs  # Airflow's; what a task gives is shown, never logged
         self.python_callable: Callable[..., Any] = plain_function(python_callable)
         if not callable(self.python_callable):
             raise BadOption(f"task {task_id!r}", "python_callable", "must be a function")

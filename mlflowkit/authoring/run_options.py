@@ -41,7 +41,7 @@ def joined_params(
     return {**(params or {}), **more}
 
 
-def refuse_clashes(dag: DAG, options: Mapping[str, object]) -> None:
+def refuse_clashes(dag: DAG, options: Mapping[str, object], of: str = "run()") -> None:
     """Raises BadOption for an option of run() that is a parameter of the DAG, too."""
     known = {param.name for param in dag.param_specs}
     for name in options:
@@ -49,6 +49,6 @@ def refuse_clashes(dag: DAG, options: Mapping[str, object]) -> None:
             raise BadOption(
                 f"DAG {dag.dag_id!r}",
                 name,
-                "is an option of run() and a parameter of the DAG: "
+                f"is an option of {of} and a parameter of the DAG: "
                 f"for the parameter, use params={{{name!r}: ...}}",
             )

@@ -99,7 +99,7 @@ def timetable_of(
 
 
 def schedule_zone(
-    timezone: str | tzinfo | None, start_date: datetime | None
+    timezone: str | tzinfo | None, start_date: object
 ) -> tzinfo | None:
     """The zone of a schedule: the DAG's own, or else the start date's; None: neither.
 
@@ -111,7 +111,7 @@ def schedule_zone(
     """
     if timezone is not None:
         return zone_of(timezone)
-    if start_date is not None and start_date.tzinfo is not None:
+    if isinstance(start_date, datetime) and start_date.tzinfo is not None:
         return zone_of(start_date.tzinfo)
     return None
 
@@ -155,8 +155,9 @@ def _of_text(
     if name in _OTHER:
         return _OTHER[name]()
     if name.startswith("@") and name not in ALIASES:
-        hint = suggest(name, [*ALIASES, *_OTHER]).removesuffix("?")
-        raise BadSchedule(dag_id, schedule, f"is no alias that is known.{hint}")
+        hint = suggest(name, [*ALIASES, *_OTHER]).removeprefix(" Did").removesuffix("?")
+        hint = f" (did{hint}?)" if hint else ""
+        raise BadSchedule(dag_id, schedule, f"is no alias that is known{hint}")
     zone = machine_zone() if timezone is None else zone_of(timezone)
     if data_intervals:
         return CronDataIntervalTimetable(schedule, zone)

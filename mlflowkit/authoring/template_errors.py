@@ -71,7 +71,8 @@ class Telling:
         import jinja2
         from jinja2.exceptions import SecurityError
 
-        if isinstance(error, SecurityError):
+        # The sandbox refuses a range that is too long with an OverflowError.
+        if isinstance(error, SecurityError) or "The sandbox blocks" in str(error):
             return ForbiddenInTemplate(*self._where, str(error))
         if isinstance(error, jinja2.UndefinedError):
             return self._undefined(error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from mlflowkit.cli import (
+    backfill,
     connections,
     dags,
     demo,
@@ -14,6 +15,8 @@ from mlflowkit.cli import (
     pools,
     run,
     runs,
+    scheduler,
+    simulate,
     variables,
 )
 
@@ -28,7 +31,10 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("test")(run.in_process)
+app.command("scheduler")(scheduler.scheduler)
+app.command("backfill")(backfill.backfill)
 app.add_typer(runs.app, name="runs")
+dags.app.command("simulate")(simulate.simulate)
 app.add_typer(dags.app, name="dags")
 app.add_typer(export.app, name="export")
 app.add_typer(notebook.app, name="notebook")

@@ -1,21 +1,37 @@
-"""`mlflowkit dags …`: what pipeline files and folders define, and what is bad about them."""
+"""`mlflowkit dags …`: what pipeline files and folders define, and what is bad about them.
+
+What the scheduler has of them is in `published`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
+
+from mlflowkit.cli import airflow as _airflow
+from mlflowkit.cli import published
 
 if TYPE_CHECKING:
     from mlflowkit.authoring.folder import FolderReport
     from mlflowkit.authoring.folder_cache import ErrorEntry
     from mlflowkit.authoring.lint_rules import Finding
     from mlflowkit.core.spec import DagSpec
+    from mlflowkit.store.published import PublishedLine
 
 app = typer.Typer(
     help="What pipeline files define.", no_args_is_help=True, rich_markup_mode=None
 )
+for name, command in (
+    ("pause", published.pause),
+    ("unpause", published.unpause),
+    ("trigger", published.trigger),
+    ("delete", published.delete),
+    ("next", published.next_),
+):
+    app.command(name)(command)
 #: Where pipelines are looked for if nothing is named.
 PIPELINES = "pipelines"
 PLACE = typer.Argument(
@@ -24,7 +40,11 @@ PLACE = typer.Argument(
     help=f"A pipeline file or a folder; default: {PIPELINES}.",
 )
 REFRESH = typer.Option(False, "--refresh", help="Load every file anew, changed or not.")
-AIRFLOW = typer.Option(False, "--airflow", help="Honour .airflowignore, too.")
+AIRFLOW = typer.Option(
+    False,
+    "--airflow",
+    help="A file is written for Airflow; of a folder, .airflowignore is honoured, too.",
+)
 
 
 @app.command("list")
@@ -43,25 +63,30 @@ def list_(
     """
     folder = place_of(place)
     if folder.is_file() or (place and not folder.exists()):
-        _list_file(str(place), json)
+        _list_file(str(place), json, airflow)
+        return
+    known = published.lines()
+    if known and not place and not folder.exists():
+        _say_published(known, json)
         return
     report = loaded(folder, refresh=refresh, airflow=airflow)
     if json:
-        _print_folder(report)
+        _print_folder(report, known)
     else:
-        _say_folder(report)
+        _say_folder(report, known if place is None else {}, known)
     raise typer.Exit(1 if report.errors else 0)
 
 
 @app.command()
 def show(
     pipeline: str = typer.Argument(..., metavar="FILE[:DAG]", help="A DAG of a file."),
+    airflow: bool = _airflow.AIRFLOW,
+    airflow_version: int | None = _airflow.VERSION,
 ) -> None:
     """One DAG: its tasks with what they wait for, and its parameters."""
-    from mlflowkit.authoring.loader import load_dag
     from mlflowkit.cli.console import say
 
-    dag = load_dag(pipeline)
+    dag = _airflow.load_one(pipeline, airflow, airflow_version)
     say(repr(dag))
     for name, value in _facts(dag.spec()).items():
         say(f"  {name}: {value}")
@@ -114,11 +139,10 @@ def loaded(folder: Path, *, refresh: bool = False, airflow: bool = False) -> Fol
     return load_folder(folder, the_home(), refresh=refresh, airflow=airflow)
 
 
-def _list_file(file: str, json: bool) -> None:
-    from mlflowkit.authoring.loader import load_dags
+def _list_file(file: str, json: bool, airflow: bool) -> None:
     from mlflowkit.cli.console import print_json, say
 
-    specs = [dag.spec() for dag in load_dags(file)]
+    specs = [dag.spec() for dag in _airflow.load_all(file, airflow)]
     if json:
         print_json([_row(spec) for spec in specs])
     else:
@@ -140,32 +164,63 @@ def _line(spec: DagSpec) -> str:
     return f"{spec.dag_id}  ({spec.schedule or 'no schedule'}): {tasks}"
 
 
-def _print_folder(report: FolderReport) -> None:
+def _print_folder(report: FolderReport, known: dict[str, PublishedLine]) -> None:
     import msgspec
 
     from mlflowkit.cli.console import print_json
 
-    dags = [{**_row(one.spec()), "file": one.file} for one in report.dags]
+    dags = [
+        {
+            **_row(one.spec()),
+            "file": one.file,
+            "published": published.as_json(known.get(one.dag_id)),
+        }
+        for one in report.dags
+    ]
     errors = [msgspec.to_builtins(error) for error in report.errors]
     counts = {"files": len(report.files), "unchanged": report.unchanged}
     print_json({"folder": report.folder, "dags": dags, "errors": errors, **counts})
 
 
-def _say_folder(report: FolderReport) -> None:
+def _say_published(
+    known: dict[str, PublishedLine], json: bool, *, but: Iterable[str] = ()
+) -> None:
+    """DAGs that the scheduler has from elsewhere."""
+    from mlflowkit.cli.console import print_json, say
+
+    lines = [line for line in known.values() if line.dag_id not in set(but)]
+    if json:
+        rows = [
+            {"dag_id": x.dag_id, "file": x.origin, "published": published.as_json(x)}
+            for x in lines
+        ]
+        print_json({"folder": None, "dags": rows, "errors": []})
+        return
+    for x in lines:
+        say(f"{x.dag_id}  {published.as_text(x)}  [{x.origin or 'no file'}]")
+
+
+def _say_folder(
+    report: FolderReport,
+    elsewhere: dict[str, PublishedLine],
+    known: dict[str, PublishedLine],
+) -> None:
     from mlflowkit.cli.console import say
     from mlflowkit.cli.words import shown_path
 
     for one in report.dags:
-        say(f"{_line(one.spec())}  [{shown_path(one.file)}]")
+        state = f"  {published.as_text(known[one.dag_id])}" if one.dag_id in known else ""
+        say(f"{_line(one.spec())}{state}  [{shown_path(one.file)}]")
+    _say_published(elsewhere, False, but=[one.dag_id for one in report.dags])
     for error in report.errors:
-        say(f"error: {_error_text(error)}", stderr=True)
+        say(f"error: {error_text(error)}", stderr=True)
     dags, errors = len(report.dags), len(report.errors)
     where = f"{len(report.files)} file{'s' * (len(report.files) != 1)}"
     failed = f", {errors} error{'s' * (errors != 1)}" if errors else ""
     say(f"{dags} DAG{'s' * (dags != 1)} in {where}{failed}", stderr=True)
 
 
-def _error_text(error: ErrorEntry) -> str:
+def error_text(error: ErrorEntry) -> str:
     """`pipelines/train.py, line 3: NameError: …`, with the place if it is another file."""
     from mlflowkit.cli.words import shown_path
 

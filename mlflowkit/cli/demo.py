@@ -8,6 +8,9 @@ _HELP_KEEP = "Leave the servers running, until Ctrl-C."
 
 
 def demo(
+    style: str = typer.Option(
+        "notebooks", help="How it is written: notebooks, classic (operators) or taskflow."
+    ),
     s3_uri: str | None = typer.Option(
         None, "--s3-uri", help="Your images, as s3://bucket/prefix; else a local S3 server."
     ),
@@ -51,5 +54,7 @@ def demo(
         "image": image,
         "secret": secret,
     }
-    tour = Tour(the_home(), params, s3_uri=s3_uri, model_uri=model_uri, json=json)
+    tour = Tour(
+        the_home(), params, style=style, s3_uri=s3_uri, model_uri=model_uri, json=json
+    )
     raise typer.Exit(tour.go(keep=keep, logs=logs))

@@ -1,4 +1,4 @@
-"""The files of the demo: the pipeline with its notebooks, and the images."""
+"""The files of the demo: the pipeline in three styles, its notebooks, and the images."""
 
 from __future__ import annotations
 
@@ -7,24 +7,35 @@ from pathlib import Path
 from typing import Final
 
 import mlflowkit
+from mlflowkit.errors import UnknownStyle
 
-PIPELINE: Final = "train_and_deploy.py"
+#: The tutorial pipeline in each style.
+PIPELINES: Final = {
+    "notebooks": "train_and_deploy.py",
+    "classic": "tutorial_classic.py",
+    "taskflow": "tutorial_taskflow.py",
+}
 
 
-def pipeline_file(home: Path) -> Path:
+def pipeline_file(home: Path, style: str = "notebooks") -> Path:
     """The tutorial pipeline: the checkout's own, or a copy in the home of the one installed.
 
     The copy (one for each version) is there to be read and changed: nothing in it is ever
     written over.
+
+    Raises:
+        UnknownStyle: it is not written in that style.
     """
-    package = Path(mlflowkit.__file__).parent
-    checkout = package.parent / "pipelines" / PIPELINE
+    if style not in PIPELINES:
+        raise UnknownStyle(style, PIPELINES)
+    package, name = Path(mlflowkit.__file__).parent, PIPELINES[style]
+    checkout = package.parent / "pipelines" / name
     if checkout.is_file():
         return checkout
     copy = home / "demo" / mlflowkit.__version__
     for folder in ("pipelines", "notebooks"):
         _copy_new(package / "demo" / folder, copy / folder)
-    return copy / "pipelines" / PIPELINE
+    return copy / "pipelines" / name
 
 
 def _copy_new(source: Path, target: Path) -> None:

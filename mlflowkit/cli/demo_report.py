@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlflowkit.cli.closing import as_json
+from mlflowkit.cli.demo_results import Results, executed_notebooks, results_of
 from mlflowkit.cli.words import duration, shown_path
 from mlflowkit.core.view import RunView
 from mlflowkit.errors import PredictionFailed
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 REQUEST_SECONDS = 30
+_INSIDE = ("view", "results", "server_log")
 
 
 @dataclass
@@ -29,6 +31,7 @@ class Report:
 
     view: RunView
     seconds: float
+    results: Results = field(default_factory=Results)
     images: int = 0
     downloaded: int = 0
     accuracy: float | None = None
@@ -41,28 +44,24 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """All of it as JSON; begins as the object of `mlflowkit run --json`."""
-        own = {k: v for k, v in vars(self).items() if k not in ("view", "server_log")}
+        own = {k: v for k, v in vars(self).items() if k not in _INSIDE}
         return {**as_json(self.view), **own}
 
 
 def make_report(handle: RunHandle, view: RunView, seconds: float) -> Report:
     """The results of a run of the tutorial pipeline, from its XComs."""
-    manifest = handle["read_images"].result()
-    metrics = handle["fine_tune"].result("metrics")
-    deployment = handle["deploy_model"].result()
-    return Report(
-        view=view,
-        seconds=round(seconds, 1),
-        images=len(manifest.images),
-        downloaded=manifest.downloaded,
-        accuracy=metrics.get("test_accuracy"),
-        model=handle["upload_model"].result(),
-        url=deployment.url,
-        server_log=deployment.log or "",
-        notebooks=[
-            str(handle[task].notebook().path) for task in ("preprocess", "fine_tune")
-        ],
-    )
+    found = results_of(handle, view)
+    report = Report(view=view, seconds=round(seconds, 1), results=found)
+    if found.manifest is not None:
+        report.images = len(found.manifest.images)
+        report.downloaded = found.manifest.downloaded
+    if found.metrics is not None:
+        report.accuracy = found.metrics.get("test_accuracy")
+    if found.deployment is not None:
+        report.model, report.url = found.deployment.model, found.deployment.url
+        report.server_log = found.deployment.log or ""
+    report.notebooks = [str(path) for path in executed_notebooks(handle, view)]
+    return report
 
 
 def predict(report: Report, picture: Path) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from mlflowkit.authoring.dag import DAG
 from mlflowkit.authoring.loader import load_dags
+from mlflowkit.authoring.open_bundle import read_facts
 from mlflowkit.cli.console import say
 from mlflowkit.errors import GraphError, ShapeChanged
 from mlflowkit.run_handle import RunHandle, database
 from mlflowkit.run_request import retry_code
-from mlflowkit.store.runs import spec_of
+from mlflowkit.store.runs import load_run, spec_of
 
 
 def newer_code(handle: RunHandle, *, quiet: bool = False) -> dict[str, Any] | None:
@@ -34,7 +36,7 @@ def newer_code(handle: RunHandle, *, quiet: bool = False) -> dict[str, Any] | No
         )
         return None
     try:
-        dag = load_dags(origin, spec.dag_id)[0]
+        dag = _load(handle, origin, spec.dag_id)
         code, changed = retry_code(dag, spec, handle.home)
     except (GraphError, ShapeChanged) as exc:
         exc.add_note("With --code same, the run goes on with the code that it had.")
@@ -42,3 +44,19 @@ def newer_code(handle: RunHandle, *, quiet: bool = False) -> dict[str, Any] | No
     if changed:
         say(f"changed since the run was started: {', '.join(changed)}", stderr=quiet)
     return code
+
+
+def _load(handle: RunHandle, origin: Path, dag_id: str) -> DAG:
+    """The DAG of the file, which is one for Airflow if it was one when the run was started."""
+    with database(handle.home).reading() as tx:
+        stored = load_run(tx, handle.run_id)
+    place = Path(stored.bundle) if stored is not None else None
+    facts = read_facts(place) if place is not None and place.is_dir() else {}
+    version = facts.get("compat", {}).get("airflow")
+    if version is None:
+        return load_dags(origin, dag_id)[0]
+    from mlflowkit.compat import airflow
+
+    found = airflow.load_dags(origin, dag_id, version=version)[0]
+    airflow.answer(version)
+    return found

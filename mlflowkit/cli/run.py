@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from mlflowkit.cli import one_task
+from mlflowkit.cli.airflow import AIRFLOW, VERSION
 from mlflowkit.cli.params import PARAM, texts_of
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ def run(
         "--wait/--no-wait",
         help="Without: hand the run to an engine in the background, and return at once.",
     ),
+    airflow: bool = AIRFLOW,
+    airflow_version: int | None = VERSION,
 ) -> None:
     """Run a DAG once, now, and show how it goes.
 
@@ -47,7 +51,7 @@ def run(
     from mlflowkit.run_request import make_request
 
     folder = the_home()
-    dag, params = load(pipeline, param)
+    dag, params = load(pipeline, param, airflow, airflow_version)
     dag.check(params)
     options = {"retries": retries, "retry_delay": retry_delay}
     request = make_request(dag, params, options, folder)
@@ -60,13 +64,18 @@ def run(
     raise typer.Exit(do_and_tell(job, folder, json=json, logs=logs))
 
 
-def load(pipeline: str, param: list[str] | None) -> tuple[DAG, dict[str, Any]]:
+def load(
+    pipeline: str,
+    param: list[str] | None,
+    airflow: bool = False,
+    airflow_version: int | None = None,
+) -> tuple[DAG, dict[str, Any]]:
     """A DAG of a file, and its parameters from the command line."""
-    from mlflowkit.authoring.loader import load_dag
     from mlflowkit.authoring.params import params_from_text
+    from mlflowkit.cli.airflow import load_one
 
     texts = texts_of(param)
-    dag = load_dag(pipeline)
+    dag = load_one(pipeline, airflow, airflow_version)
     return dag, params_from_text(dag.spec(), texts)
 
 
@@ -86,9 +95,23 @@ def _hand_over(job: Any, folder: Any, json: bool) -> None:
 
 
 def in_process(
-    pipeline: str = PIPELINE, param: list[str] | None = PARAM, json: bool = JSON
+    pipeline: str = PIPELINE,
+    task: str | None = one_task.TASK,
+    param: list[str] | None = PARAM,
+    logical_date: str | None = typer.Option(
+        None, "--logical-date", metavar="DATE", help="ISO date of the run; default: now."
+    ),
+    xcom: list[str] | None = one_task.XCOM,
+    from_run: str | None = one_task.FROM_RUN,
+    map_index: int | None = one_task.MAP_INDEX,
+    json: bool = JSON,
+    airflow: bool = AIRFLOW,
+    airflow_version: int | None = VERSION,
 ) -> None:
-    """Run a DAG in this process, without a store: prints and breakpoints are yours."""
+    """Run a DAG, or one task of it, in this process: prints and breakpoints are yours.
+
+    Nothing is stored. Exit status: 0 success or skipped, 1 failed, 2 wrong use.
+    """
     import sys
     import traceback
     from contextlib import nullcontext, redirect_stdout
@@ -97,13 +120,26 @@ def in_process(
     from mlflowkit.cli.console import print_json, say
     from mlflowkit.errors import RunFailed, UserError
 
-    dag, params = load(pipeline, param)
+    dag, params = load(pipeline, param, airflow, airflow_version)
+    options: dict[str, Any] = {"logical_date": logical_date} if logical_date else {}
+    if task is not None:
+        status = one_task.test_task(
+            dag,
+            task,
+            params,
+            xcom=xcom,
+            from_run=from_run,
+            map_index=map_index,
+            options=options,
+            json=json,
+        )
+        raise typer.Exit(status)
     state, states = "success", dict[str, str]()
     with redirect_stdout(sys.stderr) if json else nullcontext():
         try:
-            states = dag.test(params).states()
+            states = dag.test(params, **options).states()
         except RunFailed as exc:
-            state, cause = "failed", exc.__cause__
+            state, states, cause = "failed", exc.states, exc.__cause__
             if cause is not None and not isinstance(cause, UserError):
                 frames = persons_frames(cause.__traceback__)
                 say("".join(traceback.format_list(frames)).rstrip(), stderr=True)

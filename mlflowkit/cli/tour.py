@@ -17,6 +17,7 @@ from mlflowkit.cli.closing import tell_end
 from mlflowkit.cli.console import console, print_json
 from mlflowkit.cli.demo_files import digits_folder, pipeline_file
 from mlflowkit.cli.demo_report import Report, make_report, predict, tell_report
+from mlflowkit.cli.demo_results import results_of
 from mlflowkit.cli.drive import carry_out
 from mlflowkit.cli.finish import status_of
 from mlflowkit.cli.jobs import Submit
@@ -36,7 +37,8 @@ class Tour:
     """One demo.
 
     Args:
-        params: Parameters of the pipeline, but for the two URIs.
+        params: Parameters of the pipeline, but for the two URIs. None is its default.
+        style: How it is written: notebooks, classic or taskflow.
         s3_uri: A person's own images; None starts a local server with ours.
     """
 
@@ -45,6 +47,7 @@ class Tour:
         home: Path,
         params: dict[str, Any],
         *,
+        style: str = "notebooks",
         s3_uri: str | None,
         model_uri: str | None,
         json: bool = False,
@@ -54,7 +57,9 @@ class Tour:
         self._s3_uri = s3_uri or f"s3://{BUCKET}/digits"
         bucket, _ = parse_s3_url(self._s3_uri)
         models = model_uri or f"s3://{bucket}/models/{params['name']}"
-        self._params = {**params, "s3_uri": self._s3_uri, "model_uri": models}
+        given = {name: value for name, value in params.items() if value is not None}
+        self._params = {**given, "s3_uri": self._s3_uri, "model_uri": models}
+        self._file = pipeline_file(home, style)
         self._console = console(stderr=json)
         #: What came of it, once it has succeeded.
         self.report: Report | None = None
@@ -65,7 +70,7 @@ class Tour:
         """Do it all. Gives the exit status."""
         _check_installed()
         begun = time.monotonic()
-        dag = load_dag(str(pipeline_file(self._home)))
+        dag = load_dag(str(self._file))
         dag.check(self._params)
         with self._images():
             request = make_request(dag, self._params, {"retry_delay": 0}, self._home)
@@ -73,8 +78,8 @@ class Tour:
             handle = RunHandle(outcome.run_ids[0], self._home)
             try:
                 view = self._tell(handle, time.monotonic() - begun)
-                if keep and view.state == "success":
-                    self._wait_for_a_person(handle)
+                if keep and self.report is not None:
+                    self._wait_for_a_person(self.report.url)
             finally:
                 self._stop_model_server(handle)
         return status_of(outcome, [view])
@@ -117,25 +122,24 @@ class Tour:
             return view
         report = make_report(handle, view, seconds)
         if self._params["target"] == "local":
-            predict(report, self._a_picture(handle))
+            predict(report, self._a_picture(report))
         tell_report(report, self._console)
         self.report = report
         if self._json:
             print_json(report.as_dict())
         return view
 
-    def _a_picture(self, handle: RunHandle) -> Path:
+    def _a_picture(self, report: Report) -> Path:
         """An image to ask the model about."""
-        if not self._own_images:
+        manifest = report.results.manifest
+        if not self._own_images or manifest is None:
             return sorted((digits_folder(self._home) / "7").glob("*.png"))[-1]
         from dataclasses import replace
 
-        manifest = handle["read_images"].result()
         _, path = next(replace(manifest, images=manifest.images[-1:]).paths())
         return Path(path)
 
-    def _wait_for_a_person(self, handle: RunHandle) -> None:
-        url = getattr(handle["deploy_model"].result(), "url", "")
+    def _wait_for_a_person(self, url: str) -> None:
         self._say(f"kept: the model at {url}. Ctrl-C stops what the demo has started.")
         numbers = {signal.SIGINT, signal.SIGTERM}
         before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
@@ -146,11 +150,11 @@ class Tour:
 
     def _stop_model_server(self, handle: RunHandle) -> None:
         """End the server that this run has deployed, and no other one of that name."""
-        deployed = handle["deploy_model"].state == "success"
-        if deployed and self._params["target"] == "local":
+        deployed = results_of(handle, handle.view()).deployment
+        if deployed is not None and deployed.target == "local":
             from mlflowkit.ml.deploy import stop_local
 
-            stop_local(self._params["name"])
+            stop_local(deployed.name)
 
     def _say(self, line: str) -> None:
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -43,6 +43,7 @@ __all__ = [
     "manual_interval",
     "next_due",
     "next_info",
+    "upcoming",
 ]
 
 
@@ -95,6 +96,19 @@ def next_due(plan: Plan, now: datetime) -> datetime | None:
     """When the next scheduled run is to start; not after `now` if it is overdue."""
     info = next_info(plan, now)
     return None if info is None else info.run_after
+
+
+def upcoming(plan: Plan, now: datetime, count: int) -> list[DagRunInfo]:
+    """The next scheduled runs, in order, if each starts when it is due."""
+    found: list[DagRunInfo] = []
+    while len(found) < count:
+        info = next_info(plan, now)
+        if info is None or not _is_news(info, plan.last):
+            break
+        found.append(info)
+        now = max(now, info.run_after)
+        plan = replace(plan, last=info.data_interval)
+    return found
 
 
 def due(plan: Plan, now: datetime, limit: int) -> list[DagRunInfo]:

@@ -271,12 +271,14 @@ class DagSpec:
         """The tasks that decide how the run ended: those that nothing waits for.
 
         Teardown tasks do not count, unless they say so; what only they wait for does.
+        Where there is nothing but teardowns, the last of them count.
         """
-        return tuple(
+        found = tuple(
             name
             for name, task in self.tasks.items()
             if self._counts(task) and not any(map(self._decides, self._downstream[name]))
         )
+        return found or tuple(name for name in self.tasks if not self._downstream[name])
 
     def _counts(self, task: TaskSpec) -> bool:
         return not task.teardown or task.on_failure_fail_dagrun
@@ -298,6 +300,14 @@ class DagSpec:
             for up in sorted(self._reach(task_id, self._above))
             if self.tasks[up].setup and up not in task.upstream and self._serves(up, closers)
         )
+
+    def setups_around(self, task_id: TaskId) -> Iterator[tuple[TaskId, tuple[TaskId, ...]]]:
+        """The setup tasks above it that are torn down below it, with what tears them down."""
+        below = self._reach(task_id, self.downstream)
+        for up in sorted(self._reach(task_id, self._above)):
+            closers = tuple(t for t in self.downstream(up) if self._tears(t) and t in below)
+            if self.tasks[up].setup and closers:
+                yield up, closers
 
     def _above(self, task_id: TaskId) -> tuple[TaskId, ...]:
         return self.tasks[task_id].upstream

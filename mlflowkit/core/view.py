@@ -57,7 +57,8 @@ class TaskView:
     mapped: bool
     #: The loudest state of its instances.
     state: TaskState
-    #: How many instances are in each state; those that have no row yet count as scheduled.
+    #: How many instances are in each state, also of those that have no row yet: they are
+    #: scheduled, or wait for those above ("none").
     counts: Mapping[TaskState, int]
     instances: tuple[InstanceView, ...] = field(default=())
 
@@ -122,7 +123,7 @@ def state_of_task(node: Node) -> TaskState:
         return node.outcome()
     states = {instance.state for instance in node.instances.values()}
     if node.unstarted:
-        states.add(TaskState.SCHEDULED)
+        states.add(TaskState.NONE if node.held else TaskState.SCHEDULED)
     return next((s for s in _LOUDEST if s in states), TaskState.NONE)
 
 
@@ -137,19 +138,23 @@ def task_views(
     for instance in instances:
         if instance.state is not TaskState.REMOVED:
             by_task.setdefault(instance.task_id, []).append(instance)
-    lengths = {n.task_id: max((n.length or 0) - n.next_index, 0) for n in nodes}
-    left = TaskState.SKIPPED if row.cancelled else TaskState.SCHEDULED
+    node_rows = {n.task_id: n for n in nodes}
     return tuple(
-        _task_view(task, by_task.get(task.task_id, []), lengths.get(task.task_id, 0), left)
+        _task_view(
+            task,
+            by_task.get(task.task_id, []),
+            node_rows.get(task.task_id, NodeRow(task_id=task.task_id)),
+            row.cancelled,
+        )
         for task in spec.in_order()
     )
 
 
 def _task_view(
-    task: TaskSpec, rows: list[InstanceRow], unstarted: int, unstarted_state: TaskState
+    task: TaskSpec, rows: list[InstanceRow], node: NodeRow, cancelled: bool
 ) -> TaskView:
     counts = Counter(row.state for row in rows)
-    counts[unstarted_state] += unstarted
+    counts += _without_rows(task, rows, node, cancelled)
     state = next((s for s in _LOUDEST if counts[s]), TaskState.NONE)
     return TaskView(
         task_id=task.task_id,
@@ -160,6 +165,22 @@ def _task_view(
         counts={s: n for s, n in counts.items() if n},
         instances=tuple(_instance_view(r) for r in sorted(rows, key=lambda r: r.map_index)),
     )
+
+
+def _without_rows(
+    task: TaskSpec, rows: list[InstanceRow], node: NodeRow, cancelled: bool
+) -> Counter[TaskState]:
+    """What has no row yet: it may start when there is a place, or waits for those above."""
+    length = node.length or 0
+    never_started = max(length - node.next_index, 0)
+    waiting = length - never_started - sum(row.map_index >= 0 for row in rows)
+    held = any(row.state is TaskState.NONE for row in rows)
+    state = TaskState.NONE if held else TaskState.SCHEDULED
+    if cancelled and not task.teardown:
+        state = TaskState.SKIPPED
+    found = Counter({state: never_started})
+    found[TaskState.NONE] += max(waiting, 0)
+    return found
 
 
 def _instance_view(row: InstanceRow) -> InstanceView:

@@ -121,15 +121,19 @@ class OwnedRun:
         )
 
     def service_order(
-        self, attempt: AttemptId, service: str, arguments: Mapping[str, object]
+        self,
+        attempt: AttemptId,
+        service: str,
+        arguments: Mapping[str, object],
+        try_number: int = 1,
     ) -> LaunchOrder:
-        """Code of a person that is no task: a callback, for one."""
+        """Code of a person that is no task: a callback, for one, about a try of a task."""
         name = instance_name(attempt.task_id, attempt.map_index) or "run"
         log = f"{self._logs}/{name}.{service}.{-attempt.number}"
         task = self.run.spec.tasks.get(attempt.task_id)
         return LaunchOrder(
             attempt=attempt,
-            try_number=1,
+            try_number=try_number,
             max_tries=task.retry.retries + 1 if task else 1,
             bundle=self.bundle,
             surroundings=self.surroundings,

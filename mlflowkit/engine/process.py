@@ -108,7 +108,9 @@ class EngineProcess:
         self.loop = SelectLoop()
         self.services = ServiceProcesses()
         self._owned: dict[RunId, OwnedRun] = {}
-        self.gates = Gates(self._owned)
+        self.gates = Gates(self._owned, self._retry_waits)
+        #: By DAG, the runs with tasks that wait for the run before.
+        self._with_past: dict[str, set[RunId]] = {}
         self.schedules = Schedules(self)
         watchers = self.schedules.watchers
         self._turns = Turns(self.database, self.engine_id, clock, last, watchers)
@@ -240,17 +242,29 @@ class EngineProcess:
                 stored.change_code(tx, found.run_key, *code)
         self._own(run_id)
         self._events.append((run_id, RetryAsked(task_ids)))
+        self.gates.opened(run_id)
 
-    def retry_if_ended(self, run_id: RunId, *, whole: bool) -> None:
-        """Run a run again: all of it, or what did not succeed. One under way is left alone."""
+    def retry_if_ended(self, run_id: RunId, *, whole: bool) -> bool:
+        """Run a run again: all of it, or what did not succeed. One under way is left alone.
+        Whether it was."""
         with self.database.reading() as tx:
             state = stored.state_of(tx, run_id)
-        if state not in RUN_ENDED:
-            return
+        if state not in RUN_ENDED or self._retry_waits(run_id):
+            return False
         if whole:
             self.start_over(run_id)
         else:
             self.retry(run_id)
+        return True
+
+    def let_go(self, run_id: RunId) -> bool:
+        """Forget a run that waits to open. Whether it does; one under way stays."""
+        if not self.gates.forget(run_id):
+            return False
+        del self._owned[run_id]
+        for tell in self._watchers.pop(run_id, []):
+            tell(RunState.QUEUED)
+        return True
 
     def _retry_waits(self, run_id: RunId) -> bool:
         return any(r == run_id and isinstance(e, RetryAsked) for r, e in self._events)
@@ -284,6 +298,8 @@ class EngineProcess:
         self._reports += [Report(event=AttemptLost(a, why)) for a in sorted(live - saved)]
         if owned.run.row.state is RunState.QUEUED:
             self.gates.wait(run_id, self.schedules.backfill_limit(owned))
+        else:
+            self.gates.opened(run_id)
         self._settle_past(owned.dag_id)
 
     def watch(self, run_id: RunId, tell: Callable[[RunState], None]) -> None:
@@ -309,7 +325,9 @@ class EngineProcess:
 
     def _keep(self, found: StoredRun) -> None:
         run_id = found.run.run_id
-        self._owned[run_id] = OwnedRun(found, self.home)
+        owned = self._owned[run_id] = OwnedRun(found, self.home)
+        if past.has_past(owned):
+            self._with_past.setdefault(owned.dag_id, set()).add(run_id)
         for when, _, _ in found.run.alarms:
             heapq.heappush(self._alarms, (when, run_id))
 
@@ -401,16 +419,20 @@ class EngineProcess:
 
     def _settle_past(self, dag_id: str) -> None:
         """Runs of a DAG whose tasks wait for the run before: is there news for them?"""
-        for owned in self._owned.values():
+        for run_id in sorted(self._with_past.get(dag_id, ())):
+            owned = self._owned.get(run_id)
+            if owned is None:
+                self._with_past[dag_id].discard(run_id)
+                continue
             nodes = owned.run.nodes.values()
             waiting = [n.spec.task_id for n in nodes if n.row.waits_past]
-            if owned.dag_id != dag_id or not waiting:
+            if not waiting:
                 continue
             with self.database.reading() as tx:
                 still = past.unsettled(tx, owned)
             settled = tuple(t for t in waiting if t not in still)
             if settled:
-                self._events.append((owned.run.run_id, PastSettled(settled)))
+                self._events.append((run_id, PastSettled(settled)))
 
     def _flush_services(self) -> None:
         if self.service_attempts.launched:
@@ -478,6 +500,7 @@ class EngineProcess:
         for dag_id in dag_ids:
             self._settle_past(dag_id)
         closed = {run_id.rpartition("/")[0] for run_id, _ in result.closed}
+        self.gates.stir(closed)
         self.schedules.runs_ended(closed)
         self.schedules.assets_updated(result.stirred)
 
@@ -515,7 +538,10 @@ class EngineProcess:
             self._turns.carried_out(entry)
             return
         order = owned.service_order(
-            callback_id(call, entry.entry_id), "callback", callback_arguments(call, facts)
+            callback_id(call, entry.entry_id),
+            "callback",
+            callback_arguments(call, facts),
+            facts.get("try_number", 1),
         )
         self.service_attempts.start(order, lambda *_: self._called(entry))
 

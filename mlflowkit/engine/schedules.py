@@ -8,30 +8,40 @@ asked for ahead, in a worker.
 from __future__ import annotations
 
 import logging
+import re
+import time
+from collections import deque
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from sqlalchemy.exc import OperationalError
 
 from mlflowkit.core import planner
 from mlflowkit.core.gates import scheduled_room
 from mlflowkit.core.planner import Plan
-from mlflowkit.core.spec import UNMAPPED, AttemptId, RunId, TaskId
+from mlflowkit.core.spec import RunId
 from mlflowkit.core.timetable import (
     DagRunInfo,
     DataInterval,
     Timetable,
     condition_met,
-    info_from_json,
     is_custom,
     timetable_from_json,
 )
-from mlflowkit.core.timetable.assets import AssetTriggeredTimetable, uris_of
+from mlflowkit.core.timetable.assets import AssetTriggeredTimetable
+from mlflowkit.engine.own_timetables import OwnTimetables
 from mlflowkit.engine.owned import OwnedRun
-from mlflowkit.errors import BadTimetable, DagNotPublished, RunExists
-from mlflowkit.ports import LaunchOrder, RunRequest
+from mlflowkit.errors import (
+    BadRunId,
+    BadTimetable,
+    DagNotPublished,
+    PublishedElsewhere,
+    RunExists,
+)
+from mlflowkit.ports import RunRequest
 from mlflowkit.store import assets, backfills, planned, published
 from mlflowkit.store import runs as stored
 from mlflowkit.store.database import Transaction
@@ -41,9 +51,30 @@ if TYPE_CHECKING:
     from mlflowkit.engine.process import EngineProcess
 
 log = logging.getLogger("mlflowkit.engine")
-SCHEDULED, ASSET = "scheduled", "asset_triggered"
+SCHEDULED, ASSET, TRIGGERED = "scheduled", "asset_triggered", "operator_triggered"
 #: Run types that the scheduler itself starts: a new scheduler takes them up.
-ITS_OWN: Final = (SCHEDULED, ASSET, "backfill")
+ITS_OWN: Final = (SCHEDULED, ASSET, "backfill", TRIGGERED)
+TRY_AGAIN_SECONDS: Final = 1.0
+#: A run's own name: part of a path.
+_RUN_ID: Final = re.compile(r"(?!\.{1,2}$)[\w.~:+-]{1,200}")
+#: What a timetable raises that has no times.
+_NO_TIMES: Final = (BadTimetable, OverflowError, ValueError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FolderDag:
+    """A DAG of a folder, for the scheduler. Plain data."""
+
+    request: RunRequest
+    file: str
+    #: If it is new: whether it waits until a person unpauses it.
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Reruns:
+    order: backfills.Order
+    waiting: deque[RunId]
 
 
 class Schedules:
@@ -53,42 +84,48 @@ class Schedules:
         self._engine, self._database = engine, engine.database
         #: Whether runs are started by schedules.
         self.planning = False
+        #: Until when; None: as long as the engine lives. By the monotonic clock.
+        self._until: float | None = None
         #: Which DAGs wait for an asset.
         self._watchers: dict[str, set[str]] = {}
         #: DAGs with as many runs under way as they may have: looked at when one ends.
         self._full: set[str] = set()
-        #: DAGs whose own timetable is being asked.
-        self._asked: set[str] = set()
+        self._own = OwnTimetables(engine, self._told)
+        #: By backfill, the runs that are still to run again.
+        self._reruns: dict[int, _Reruns] = {}
         self._next: datetime | None = None
-        self._numbers = 0
         self._read_watchers()
 
     # ── on and off ──────────────────────────────────────────────────────────
 
-    def plan(self) -> None:
-        """Start what is due from now on, and go on with what an earlier scheduler started."""
+    def plan(self, lease: float | None = None) -> None:
+        """Start what is due from now on, and go on with what an earlier scheduler started.
+
+        Args:
+            lease: Seconds after which it rests, unless it is asked again; None: never.
+        """
+        self._until = None if lease is None else time.monotonic() + lease
+        if self.planning:
+            return
         self.planning = True
         self._full.clear()
         with self._database.writing() as tx:
-            for one in published.all_published(tx):
-                if one.next is None and not one.problem:
-                    self._plan_one(tx, one)
+            for one in published.unplanned(tx):
+                self._plan_one(tx, one)
+            stirred = assets.waiting_dags(tx)
         self._adopt()
         self._look()
+        self.assets_updated(stirred)
 
     def rest(self) -> None:
         """Start no more runs; those under way go on."""
-        self.planning = False
+        self.planning, self._until = False, None
 
     def _adopt(self) -> None:
         with self._database.reading() as tx:
-            waiting = {
-                run_id
-                for one in published.lines(tx)
-                for run_id in planned.unended(tx, one.dag_id, ITS_OWN)
-            }
-        for run_id in self._engine.interrupted():
-            if run_id in waiting:
+            unended = planned.all_unended(tx, ITS_OWN)
+        for run_id, owner in unended:
+            if owner != self._engine.engine_id:
                 self._engine.resume(run_id)
 
     # ── published DAGs ──────────────────────────────────────────────────────
@@ -113,6 +150,37 @@ class Schedules:
         if changed:
             self.changed(request.dag_id)
         return changed
+
+    def publish_all(
+        self, dags: Sequence[FolderDag], folder: str
+    ) -> list[tuple[str, str, str]]:
+        """The same for DAGs of a folder, at once. For each its id, what came of it ("new",
+        "changed", "same", "refused") and, if it was refused, why."""
+        told: list[tuple[str, str, str]] = []
+        now = self._engine.now()
+        with self._database.writing() as tx:
+            for one in dags:
+                try:
+                    what, why = _publish_one(tx, one, folder, now), ""
+                except (PublishedElsewhere, BadTimetable) as exc:
+                    what, why = "refused", str(exc)
+                told.append((one.request.dag_id, what, why))
+        touched = [dag_id for dag_id, what, _ in told if what in ("new", "changed")]
+        if touched:
+            self.changed(*touched)
+        return told
+
+    def retire(self, folder: str, keep: Collection[str]) -> list[str]:
+        """Take the DAGs of a folder that are no longer there from the scheduler. Their runs
+        stay. Which ones."""
+        with self._database.writing() as tx:
+            gone = [d for d in published.in_folder(tx, folder) if d not in set(keep)]
+            for dag_id in gone:
+                published.remove(tx, dag_id)
+                assets.forget_waiting(tx, dag_id)
+        if gone:
+            self.changed(*gone)
+        return gone
 
     def known(self, dag_id: str) -> Published:
         """A published DAG.
@@ -151,28 +219,23 @@ class Schedules:
             assets.forget_waiting(tx, dag_id)
         self.changed(dag_id)
 
-    def changed(self, dag_id: str) -> None:
-        """A DAG was published, changed, paused, unpaused or deleted."""
-        self._full.discard(dag_id)
-        self._asked.discard(dag_id)
+    def changed(self, *dag_ids: str) -> None:
+        """DAGs were published, changed, paused, unpaused or deleted."""
+        self._full.difference_update(dag_ids)
+        self._own.forget(dag_ids)
         self._read_watchers()
         if not self.planning:
             return
         with self._database.writing() as tx:
-            one = published.get(tx, dag_id)
-            if one is not None and one.next is None:
-                self._plan_one(tx, one)
+            for dag_id in dag_ids:
+                one = published.get(tx, dag_id)
+                if one is not None and one.next is None:
+                    self._plan_one(tx, one)
         self._look()
 
     def _read_watchers(self) -> None:
-        found: dict[str, set[str]] = {}
         with self._database.reading() as tx:
-            for one in published.all_published(tx):
-                timetable = _timetable(one)
-                if isinstance(timetable, AssetTriggeredTimetable):
-                    for uri in uris_of(timetable.condition):
-                        found.setdefault(uri, set()).add(one.dag_id)
-        self._watchers = found
+            self._watchers = published.watchers(tx)
 
     def watchers(self, uri: str) -> Collection[str]:
         """The DAGs that wait for an asset."""
@@ -188,47 +251,74 @@ class Schedules:
 
     def tick(self) -> None:
         """Start the runs that are due."""
+        if self._until is not None and time.monotonic() > self._until:
+            log.warning("who asked for the scheduler is gone", extra={"action": "rests"})
+            self.rest()
         if not self.planning or self._next is None or self._next > self._engine.now():
             return
         begun: list[RunId] = []
-        with self._database.writing() as tx:
-            for one in published.due(tx, self._engine.now(), self._resting()):
-                begun += self._start_due(tx, one)
+        try:
+            with self._database.writing() as tx:
+                for one in published.due(tx, self._engine.now(), self._resting()):
+                    begun += self._start_due(tx, one)
+        except (
+            OperationalError
+        ) as exc:  # a full disk: nothing was saved, so all of it waits
+            log.error(
+                "runs that are due cannot be saved: %s. Trying again in %s s.",
+                exc,
+                TRY_AGAIN_SECONDS,
+                extra={"action": "due_not_saved"},
+            )
+            self._next = self._engine.now() + timedelta(seconds=TRY_AGAIN_SECONDS)
+            return
         self._look()
         for run_id in begun:
             self._engine.begin(run_id)
 
     def _resting(self) -> list[str]:
-        return [*self._full, *self._asked]
+        return [*self._full, *self._own.asked]
 
     def _look(self) -> None:
         with self._database.reading() as tx:
             self._next = published.next_moment(tx, self._resting())
 
     def _start_due(self, tx: Transaction, one: Published) -> list[RunId]:
-        now, spec = self._engine.now(), one.spec
+        now = self._engine.now()
         timetable = _timetable(one)
         limited = timetable.active_runs_limit is not None
         busy = self._under_way(one.dag_id) if limited else 0
         scheduled = len(planned.unended(tx, one.dag_id, (SCHEDULED,)))
-        infos = self._due(one, now, scheduled_room(spec, timetable, scheduled, busy))
-        if not infos:
+        room = scheduled_room(one.spec, timetable, scheduled, busy)
+        if room <= 0:
             self._full.add(one.dag_id)
+            return []
+        infos = self._due(one, now, room)
+        if not infos:
+            self._plan_anew(tx, one, now)
             return []
         begun: list[RunId] = []
         for info in infos:
             begun += self._create(tx, one, info, now)
-            published.set_last(tx, one.dag_id, info.data_interval)
         last = infos[-1].data_interval
+        published.set_last(tx, one.dag_id, last)
         self._plan_one(tx, one._replace(last=last))
         return begun
 
     def _due(self, one: Published, now: datetime, room: int) -> list[DagRunInfo]:
-        if room <= 0 or one.next is None:
-            return []
         if is_custom(_timetable(one)):
-            return [one.next]
-        return planner.due(_plan(one), now, room)
+            return [one.next] if one.next is not None else []
+        try:
+            return planner.due(_plan(one), now, room)
+        except _NO_TIMES:
+            return []  # planning it anew says why
+
+    def _plan_anew(self, tx: Transaction, one: Published, now: datetime) -> None:
+        """What was noted as due is not: the clock was set back, or an edge has passed."""
+        self._plan_one(tx, one)
+        again = published.get(tx, one.dag_id)
+        if again is not None and again.next is not None and again.next.run_after <= now:
+            self._full.add(one.dag_id)  # it does not lead on: not before something happens
 
     def _under_way(self, dag_id: str) -> int:
         owned = self._engine.all_owned()
@@ -250,74 +340,29 @@ class Schedules:
 
     def _plan_one(self, tx: Transaction, one: Published) -> None:
         """Note in the store what comes next."""
-        timetable = _timetable(one)
-        if is_custom(timetable):
-            published.set_next(tx, one.dag_id, None)
-            self._ask_timetable(one)
-            return
         info, problem = None, ""
         try:
+            if is_custom(_timetable(one)):
+                published.set_next(tx, one.dag_id, None)
+                self._own.ask(one, _plan(one).restriction(self._engine.now()))
+                return
             info = planner.next_info(_plan(one), self._engine.now())
-        except (BadTimetable, OverflowError, ValueError) as exc:
+        except _NO_TIMES as exc:
             problem = str(exc)
             log.warning("no next run: %s", exc, extra={"action": "not_planned"})
         published.set_next(tx, one.dag_id, info, problem)
 
-    # ── a person's own timetables ───────────────────────────────────────────
-
-    def _ask_timetable(self, one: Published) -> None:
-        """Ask it in a worker; the answer comes with a later turn of the loop."""
-        if one.dag_id in self._asked:
-            return
-        self._asked.add(one.dag_id)
-        restriction = _plan(one).restriction(self._engine.now())
-        arguments = {"last": one.last, **restriction._asdict()}
-        order = self._service(one, "timetable", arguments)
-
-        def done(answer: bytes | None, why: str) -> None:
-            self._told(one, answer, why)
-
-        self._engine.service_attempts.start(order, done)
-
-    def _told(self, asked: Published, answer: bytes | None, why: str) -> None:
-        if asked.dag_id not in self._asked:
-            return  # it was changed meanwhile, and is asked anew
-        self._asked.discard(asked.dag_id)
-        info = info_from_json(answer.decode()) if answer is not None else None
-        problem = f"its timetable failed: {why}" if answer is None else ""
-        if info is not None and asked.last is not None and info.data_interval <= asked.last:
-            info, problem = None, "its timetable gave an interval that it had given before"
+    def _told(self, dag_id: str, info: DagRunInfo | None, problem: str) -> None:
+        """What a person's own timetable says comes next."""
         with self._database.writing() as tx:
-            published.set_next(tx, asked.dag_id, info, problem)
+            published.set_next(tx, dag_id, info, problem)
         self._look()
-
-    def _service(
-        self, one: Published, service: str, arguments: Mapping[str, Any]
-    ) -> LaunchOrder:
-        self._numbers += 1
-        run_id = RunId(f"{one.dag_id}/{service}")
-        folder = self._engine.home / "logs" / "scheduler"
-        return LaunchOrder(
-            attempt=AttemptId(run_id, TaskId(""), UNMAPPED, -self._numbers),
-            try_number=1,
-            max_tries=1,
-            bundle=one.bundle,
-            surroundings=one.surroundings,
-            params_json=b"{}",
-            facts_json=b"{}",
-            isolate=True,
-            service=service,
-            service_json=msgspec.json.encode(arguments),
-            log=str(folder / f"{one.dag_id}.{service}.log"),
-            journal=str(folder / f"{one.dag_id}.{service}.jsonl"),
-            state_dir=str(folder),
-            artifacts=str(self._engine.home / "artifacts"),
-        )
 
     # ── what happens ────────────────────────────────────────────────────────
 
     def runs_ended(self, dag_ids: Collection[str]) -> None:
         """Runs of these DAGs have ended: there may be room for the next one."""
+        self._rerun(*dag_ids)
         freed = self._full.intersection(dag_ids)
         if freed and self.planning:
             self._full -= freed
@@ -375,9 +420,14 @@ class Schedules:
             one = one or published.from_latest_run(tx, dag_id)
             if one is None:
                 return None
+            if run_id is not None and not _RUN_ID.fullmatch(
+                run_id.removeprefix(f"{dag_id}/")
+            ):
+                raise BadRunId(run_id)
             if run_id is not None and stored.state_of(tx, run_id) is not None:
                 raise RunExists(run_id)
-            request = with_params(_request(one, "manual"), params or {})
+            run_type = self._type_of_triggered(tx, asked_by)
+            request = with_params(_request(one, run_type), params or {})
             logical = logical_date.astimezone(UTC) if logical_date else now
             request = replace(
                 request,
@@ -390,6 +440,11 @@ class Schedules:
         self._engine.begin(started)
         return started
 
+    def _type_of_triggered(self, tx: Transaction, asked_by: str | None) -> str:
+        """What a scheduled run has started, the next scheduler takes up with it."""
+        asking = stored.type_of(tx, asked_by) if asked_by else None
+        return TRIGGERED if asking in ITS_OWN else "manual"
+
     # ── backfills ───────────────────────────────────────────────────────────
 
     def backfill(self, order: backfills.Order) -> backfills.Outcome:
@@ -399,13 +454,43 @@ class Schedules:
             DagNotPublished, ParameterError: nothing was started.
         """
         now = self._engine.now()
+        if not order.runs:
+            return backfills.Outcome(
+                backfill_id=0, created=[], again=[], unended=[], left=[]
+            )
         with self._database.writing() as tx:
             outcome = backfills.create(tx, order, self._engine.engine_id, now)
-        for run_id in outcome.again:
-            self._engine.retry_if_ended(run_id, whole=order.rerun == "all")
+        for run_id in outcome.unended:
+            self._engine.resume(run_id)  # nothing, if this engine works on it already
         for run_id in outcome.created:
             self._engine.begin(run_id, order.max_active)
+        self._reruns[outcome.backfill_id] = _Reruns(order, deque(outcome.again))
+        self._rerun(order.request.dag_id)
         return outcome
+
+    def _rerun(self, *dag_ids: str) -> None:
+        """Run again what backfills want to run again, as many at once as they allow."""
+        for backfill_id, reruns in list(self._reruns.items()):
+            dag_id = reruns.order.request.dag_id
+            while dag_id in dag_ids and reruns.waiting:
+                room = reruns.order.max_active
+                if self._engine.gates.under_way(dag_id, backfill_id) >= room:
+                    break
+                run_id = reruns.waiting.popleft()
+                whole = reruns.order.rerun == "all"
+                if self._engine.retry_if_ended(run_id, whole=whole):
+                    self._engine.gates.opened(run_id, backfill_id)
+            if not reruns.waiting:
+                del self._reruns[backfill_id]
+
+    def withdraw(self, backfill_id: int) -> list[RunId]:
+        """Take the runs of a backfill back that have not opened; what runs goes on. Which."""
+        again = self._reruns.pop(backfill_id, None)
+        with self._database.writing() as tx:
+            waiting = backfills.queued_of(tx, backfill_id)
+            gone = [r for r in waiting if self._engine.let_go(r)]
+            backfills.withdraw(tx, gone)
+        return [*gone, *(again.waiting if again else ())]
 
     def backfill_limit(self, owned: OwnedRun) -> int | None:
         """How many runs of its backfill may be under way at once."""
@@ -414,6 +499,24 @@ class Schedules:
             return None
         with self._database.reading() as tx:
             return backfills.limit_of(tx, backfill_id)
+
+
+def _publish_one(tx: Transaction, one: FolderDag, folder: str, now: datetime) -> str:
+    request = one.request
+    is_new = published.get(tx, request.dag_id) is None
+    changed = published.publish(
+        tx,
+        request.spec_json,
+        request.bundle,
+        request.surroundings,
+        request.params_json,
+        now,
+        paused=one.paused,
+        replace=False,
+        folder=folder,
+        file=one.file,
+    )
+    return "new" if is_new else "changed" if changed else "same"
 
 
 def _timetable(one: Published) -> Timetable:

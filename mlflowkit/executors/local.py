@@ -403,11 +403,12 @@ def report_of(ended: Ended, order: LaunchOrder | None) -> Report:
         event = AttemptLost(attempt, ended.why)
     else:
         event = AttemptFailed(attempt, ended.why, ended.retryable)
+    tried = order.try_number if order is not None else 1
     return Report(
         event=event,
         values=ended.values,
         error=ended.error,
-        facts=ended.facts,
+        facts=ended.facts | ({"try_number": tried} if tried > 1 else {}),
         assets=ended.assets,
         cache_key=ended.cache_key,
         answer=ended.answer,

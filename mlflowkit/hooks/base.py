@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from mlflowkit.core.connection import ENV_PREFIX, Connection, look_up_with
 from mlflowkit.errors import ConnectionMissing
-from mlflowkit.hooks import secrets_backend, store_side
+from mlflowkit.hooks import secrets_backend, stand_ins, store_side
 from mlflowkit.worker import masking
 
 #: A place that may know a connection: gives it, or None.
@@ -25,6 +25,12 @@ Lookup = Callable[[str], Connection | None]
 def env_variable(conn_id: str) -> str:
     """The variable that defines a connection, e.g. MLFLOWKIT_CONN_AWS_DEFAULT."""
     return ENV_PREFIX + re.sub(r"\W", "_", conn_id).upper()
+
+
+def from_stand_ins(conn_id: str) -> Connection | None:
+    """The connection that stands in for the real one, in a test."""
+    text = stand_ins.connection(conn_id)
+    return Connection.from_json(conn_id, text) if text is not None else None
 
 
 def from_environment(conn_id: str) -> Connection | None:
@@ -46,8 +52,9 @@ def from_store(conn_id: str) -> Connection | None:
 
 
 #: The places, in the order in which they are asked.
-_lookups: list[Lookup] = [from_environment, from_backend, from_store]
+_lookups: list[Lookup] = [from_stand_ins, from_environment, from_backend, from_store]
 PLACES: Final[Mapping[Lookup, str]] = {
+    from_stand_ins: "stand-ins of a test",
     from_environment: "environment",
     from_backend: "secrets back end",
     from_store: "store",

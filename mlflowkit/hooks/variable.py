@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from mlflowkit.core.masking import looks_secret, secrets_by_name
 from mlflowkit.errors import InvalidVariable, VariableMissing
-from mlflowkit.hooks import secrets_backend, store_side
+from mlflowkit.hooks import secrets_backend, stand_ins, store_side
 from mlflowkit.worker import masking
 from mlflowkit.worker.masking import VARIABLE_PREFIX
 
@@ -28,7 +28,9 @@ def env_variable(key: str) -> str:
 
 def look_up(key: str) -> tuple[str, str] | None:
     """The text of a variable and the name of the place that knows it, or None."""
-    found = os.environ.get(env_variable(key)), "environment"
+    found = stand_ins.variable(key), "stand-ins of a test"
+    if found[0] is None:
+        found = os.environ.get(env_variable(key)), "environment"
     if found[0] is None:
         backend = secrets_backend.chosen_backend()
         found = (backend.get_variable(key) if backend else None), "secrets back end"

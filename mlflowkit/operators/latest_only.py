@@ -32,6 +32,8 @@ class LatestOnlyOperator(BaseOperator):
         BadOption: the DAG's timetable is a class of its own, which cannot be asked here.
     """
 
+    #: What a simulation must know of it.
+    only_latest = True
     _kept_timetable = ""
 
     def enter_dag(self, dag: DAG | None) -> None:

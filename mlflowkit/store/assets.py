@@ -71,6 +71,11 @@ def waiting_events(tx: Connection, dag_id: str) -> list[AssetEvent]:
     return [_event(r) for r in found]
 
 
+def waiting_dags(tx: Connection) -> list[str]:
+    """DAGs with events that they have had no run for yet."""
+    return list(tx.execute(select(asset_queue.c.dag_id).distinct()).scalars())
+
+
 def started_by(
     tx: Connection, dag_id: str, run_key: int, events: Sequence[AssetEvent]
 ) -> None:

@@ -103,3 +103,19 @@ def unended(tx: Connection, dag_id: str, run_types: Sequence[str]) -> list[RunId
         .order_by(runs.c.logical_date, runs.c.run_key)
     ).scalars()
     return [RunId(one) for one in found]
+
+
+def all_unended(
+    tx: Connection, run_types: Sequence[str]
+) -> list[tuple[RunId, str | None]]:
+    """Runs of any DAG that have not ended, in the order of their logical dates, each with
+    the engine that owns it."""
+    found = tx.execute(
+        select(runs.c.run_id, runs.c.engine_id)
+        .where(
+            runs.c.run_type.in_(run_types),
+            runs.c.state.not_in([str(s) for s in RUN_ENDED]),
+        )
+        .order_by(runs.c.logical_date, runs.c.run_key)
+    )
+    return [(RunId(r.run_id), r.engine_id) for r in found]

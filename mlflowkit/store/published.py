@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+import msgspec
 from sqlalchemy import Connection, delete, func, select, update
 
 from mlflowkit.core.spec import DagSpec
-from mlflowkit.core.timetable import DagRunInfo, DataInterval
+from mlflowkit.core.timetable import (
+    AssetOrTimeSchedule,
+    AssetTriggeredTimetable,
+    DagRunInfo,
+    DataInterval,
+    timetable_from_json,
+    uris_of,
+)
 from mlflowkit.errors import PublishedElsewhere
 from mlflowkit.ports import RunRequest, Surroundings
 from mlflowkit.store import codec
 from mlflowkit.store.prepared import upsert
 from mlflowkit.store.runs import keep_text, read_surroundings, read_text
-from mlflowkit.store.tables import published, runs
+from mlflowkit.store.tables import published, runs, texts
+
+#: Texts that are asked for at once.
+_AT_ONCE = 500
 
 
 class Published(NamedTuple):
@@ -34,6 +45,8 @@ class Published(NamedTuple):
     next: DagRunInfo | None
     last: DataInterval | None
     problem: str
+    #: The folder that it was loaded from; empty if a person published it.
+    folder: str = ""
 
 
 class PublishedLine(NamedTuple):
@@ -46,6 +59,8 @@ class PublishedLine(NamedTuple):
     next_start: datetime | None
     next_end: datetime | None
     problem: str
+    folder: str
+    file: str
 
 
 def publish(
@@ -58,42 +73,71 @@ def publish(
     *,
     paused: bool | None,
     replace: bool,
+    folder: str = "",
+    file: str = "",
 ) -> bool:
     """Hand a DAG to the scheduler, or give it newer code. Whether anything changed.
 
     Args:
         paused: For one that is new; None: not. One that is there stays as it is.
         replace: Take the place of one of the same id from another file.
+        folder, file: Where the scheduler has it from; empty if a person publishes it.
 
     Raises:
         PublishedElsewhere: the id belongs to another file.
     """
     spec = codec.decode_spec(spec_json)
     there = _row(tx, spec.dag_id)
-    if there is not None and there["origin"] != spec.origin and not replace:
+    if there is not None and not replace and not _is_ours(there, spec, folder):
         raise PublishedElsewhere(spec.dag_id, there["origin"])
     text = keep_text(tx, spec_json)
     around = keep_text(tx, codec.encode(surroundings))
-    same = there is not None and (there["spec"], there["bundle"]) == (text, bundle)
-    if same and there is not None and there["surroundings"] == around:
-        return False
-    before = codec.decode_spec(read_text(tx, there["spec"])) if there is not None else None
-    keeps = before is not None and _timing(before) == _timing(spec)
-    row: dict[str, Any] = dict(there) if there is not None else _fresh(now, bool(paused))
-    if not keeps:  # a schedule that was changed is planned anew, from where it has come to
-        row |= {"next_due": None, "next_start": None, "next_end": None, "problem": ""}
-        row["seen_at"] = now
-    row |= {
-        "dag_id": spec.dag_id,
+    changes = {
         "spec": text,
         "surroundings": around,
         "bundle": bundle,
         "params": params_json,
         "origin": spec.origin,
-        "published_at": now,
+        "folder": folder,
+        "file": file,
     }
+    if there is not None and all(there[name] == new for name, new in changes.items()):
+        return False
+    before = codec.decode_spec(read_text(tx, there["spec"])) if there is not None else None
+    keeps = before is not None and _timing(before) == _timing(spec)
+    row: dict[str, Any] = dict(there) if there is not None else _fresh(now, bool(paused))
+    if not keeps:  # a schedule that was changed is planned anew, from where it has come to
+        row |= _NOT_PLANNED | {"seen_at": now}
+    elif row["problem"] or "custom" in spec.timetable_json:  # newer code may know better
+        row |= _NOT_PLANNED
+    row |= changes | _facts(spec) | {"dag_id": spec.dag_id, "published_at": now}
     tx.execute(upsert(published), row)
     return True
+
+
+_NOT_PLANNED = {"next_due": None, "next_start": None, "next_end": None, "problem": ""}
+
+
+def _is_ours(there: Any, spec: DagSpec, folder: str) -> bool:
+    """Whether it is the same DAG: of the same file, or of the same folder of files."""
+    if folder and there["folder"] == folder:
+        return True
+    return bool(there["origin"] == spec.origin)
+
+
+def _facts(spec: DagSpec) -> dict[str, Any]:
+    """What the scheduler asks of all DAGs, without reading their specs.
+
+    Raises:
+        BadTimetable: a later version wrote it.
+    """
+    timetable = timetable_from_json(spec.timetable_json)
+    uris: set[str] = set()
+    by_clock = timetable.can_be_scheduled
+    if isinstance(timetable, AssetTriggeredTimetable):
+        uris = set(uris_of(timetable.condition))
+        by_clock = isinstance(timetable, AssetOrTimeSchedule)
+    return {"by_clock": by_clock, "asset_uris": json.dumps(sorted(uris))}
 
 
 def _timing(spec: DagSpec) -> tuple[object, ...]:
@@ -162,7 +206,9 @@ def from_latest_run(tx: Connection, dag_id: str) -> Published | None:
     )
 
 
-def due(tx: Connection, now: datetime, but: Sequence[str] = ()) -> list[Published]:
+def due(
+    tx: Connection, now: datetime, but: Sequence[str] = (), limit: int = 200
+) -> list[Published]:
     """DAGs whose next run is due, the longest waiting first."""
     found = tx.execute(
         select(published)
@@ -172,9 +218,9 @@ def due(tx: Connection, now: datetime, but: Sequence[str] = ()) -> list[Publishe
             published.c.dag_id.not_in(list(but)),
         )
         .order_by(published.c.next_due, published.c.dag_id)
-        .limit(1000)
+        .limit(limit)
     ).mappings()
-    return [_published(tx, row) for row in found]
+    return _all_of(tx, found)
 
 
 def next_moment(tx: Connection, but: Sequence[str] = ()) -> datetime | None:
@@ -186,10 +232,21 @@ def next_moment(tx: Connection, but: Sequence[str] = ()) -> datetime | None:
     ).scalar()
 
 
-def all_published(tx: Connection) -> list[Published]:
-    """All of them with their code, by id."""
-    found = tx.execute(select(published).order_by(published.c.dag_id)).mappings()
-    return [_published(tx, row) for row in found]
+def unplanned(tx: Connection) -> list[Published]:
+    """DAGs that go by the clock and have no next run, by id."""
+    query = select(published).where(published.c.next_due.is_(None), published.c.by_clock)
+    return _all_of(tx, tx.execute(query.order_by(published.c.dag_id)).mappings())
+
+
+def watchers(tx: Connection) -> dict[str, set[str]]:
+    """For each asset the DAGs that hear of its updates: those that are paused do not."""
+    query = select(published.c.dag_id, published.c.asset_uris)
+    hearing = query.where(published.c.asset_uris != "[]", published.c.paused.is_(False))
+    found: dict[str, set[str]] = {}
+    for dag_id, uris in tx.execute(hearing):
+        for uri in json.loads(uris):
+            found.setdefault(uri, set()).add(dag_id)
+    return found
 
 
 def lines(tx: Connection) -> list[PublishedLine]:
@@ -229,7 +286,7 @@ def set_paused(tx: Connection, dag_id: str, paused: bool, now: datetime) -> bool
     counts as missed."""
     values: dict[str, Any] = {"paused": paused}
     if not paused:
-        values |= {"seen_at": now, "next_due": None, "next_start": None, "next_end": None}
+        values |= _NOT_PLANNED | {"seen_at": now}
     found = tx.execute(
         update(published).where(published.c.dag_id == dag_id).values(**values)
     )
@@ -242,8 +299,34 @@ def remove(tx: Connection, dag_id: str) -> bool:
     return bool(found.rowcount)
 
 
+def _all_of(tx: Connection, found: Iterable[Any]) -> list[Published]:
+    """Rows with their texts, which many of them share."""
+    rows = list(found)
+    wanted = sorted({row[name] for row in rows for name in ("spec", "surroundings")})
+    bodies: dict[str, bytes] = {}
+    for first in range(0, len(wanted), _AT_ONCE):
+        some = texts.c.sha256.in_(wanted[first : first + _AT_ONCE])
+        bodies |= {r.sha256: r.body for r in tx.execute(select(texts).where(some))}
+    around = {
+        sha: msgspec.json.decode(bodies[sha], type=Surroundings)
+        for sha in {row["surroundings"] for row in rows}
+    }
+    return [_made(row, bodies[row["spec"]], around[row["surroundings"]]) for row in rows]
+
+
+def in_folder(tx: Connection, folder: str) -> list[str]:
+    """The DAGs that the scheduler has from a folder."""
+    found = select(published.c.dag_id).where(published.c.folder == folder)
+    return list(tx.execute(found.order_by(published.c.dag_id)).scalars())
+
+
 def _published(tx: Connection, row: Any) -> Published:
-    spec_json = read_text(tx, row["spec"])
+    return _made(
+        row, read_text(tx, row["spec"]), read_surroundings(tx, row["surroundings"])
+    )
+
+
+def _made(row: Any, spec_json: bytes, surroundings: Surroundings) -> Published:
     next_ = None
     if row["next_due"] is not None:
         interval = DataInterval(row["next_start"], row["next_end"])
@@ -256,7 +339,7 @@ def _published(tx: Connection, row: Any) -> Published:
         codec.decode_spec(spec_json),
         spec_json,
         row["bundle"],
-        read_surroundings(tx, row["surroundings"]),
+        surroundings,
         row["params"],
         row["origin"],
         row["paused"],
@@ -264,4 +347,5 @@ def _published(tx: Connection, row: Any) -> Published:
         next_,
         last,
         row["problem"],
+        row["folder"],
     )

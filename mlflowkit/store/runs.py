@@ -120,6 +120,12 @@ def create_run(
         ).returning(dags.c.last_number)
     ).scalar_one()
     run_id = RunId(f"{request.dag_id}/{number}")
+    while request.run_id is None and state_of(tx, run_id) is not None:
+        number += 1  # a person has given this one to a run of theirs
+        run_id = RunId(f"{request.dag_id}/{number}")
+        tx.execute(
+            update(dags).where(dags.c.dag_id == request.dag_id).values(last_number=number)
+        )
     if request.run_id is not None:
         run_id = request.run_id
         if state_of(tx, run_id) is not None:
@@ -218,6 +224,11 @@ def companions_of(tx: Connection, run_id: str) -> tuple[RunRequest, ...]:
 def state_of(tx: Connection, run_id: str) -> str | None:
     """The state of a run, or None."""
     return tx.execute(select(runs.c.state).where(runs.c.run_id == run_id)).scalar()
+
+
+def type_of(tx: Connection, run_id: str) -> str | None:
+    """What started a run (manual, scheduled, …), or None."""
+    return tx.execute(select(runs.c.run_type).where(runs.c.run_id == run_id)).scalar()
 
 
 def spec_of(tx: Connection, run_id: str) -> DagSpec | None:

@@ -39,6 +39,9 @@ from mlflowkit.worker.pulls import Pulls, stored_value
 from mlflowkit.worker.sides import Code, Executable, Link, Values
 from mlflowkit.worker.telling import leave_fork_with, one_line, sendable, story
 
+#: What a callback of a run hears where nothing else is to be said: Airflow's words.
+RUN_REASONS = {"success": "success", "failure": "task_failure"}
+
 __all__ = ["Attempt", "Code", "Executable", "Link", "Values"]
 
 
@@ -213,6 +216,8 @@ class Attempt:
                 if given.get("why"):
                     self.context["reason"] = given["why"]
                     self.context["exception"] = self._exception_of(given)
+                elif not attempt.task_id:
+                    self.context["reason"] = RUN_REASONS[given["kind"]]
                 self._call_back(given["kind"])
         except BaseException as exc:  # noqa: BLE001 - user code may raise anything
             return self._failed(exc)
@@ -228,7 +233,8 @@ class Attempt:
                 found = None
             if isinstance(found, BaseException):
                 return found
-        return TaskFailed(given["why"])
+        kind = TaskSkipped if given["kind"] == "skipped" else TaskFailed
+        return kind(given["why"])
 
     def _call_back(self, kind: str) -> None:
         """Call what was given for this; one that fails does not keep the others from being called.

@@ -7,6 +7,7 @@ import operator
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar, overload
 
@@ -83,9 +84,11 @@ class MappedValues(Sequence[Any]):
 class TaskInstance:
     """`ti` in a context: who the task is, and its XComs."""
 
-    #: Whether a pull of what was never pushed gives None, as in Airflow, and is no error;
-    #: and without `task_ids` all tasks above are looked through, the nearest first.
+    #: Whether a pull of what was never pushed gives None, as in Airflow, and is no error.
     lenient: ClassVar[bool] = False
+    #: Then: whether a pull without `task_ids` looks through all tasks above, the nearest
+    #: first, as in Airflow 2; else it is one of the task itself, which has pushed nothing.
+    looks_above: ClassVar[bool] = False
 
     def __init__(self, order: LaunchOrder, spec: DagSpec, pull: Pull, push: Push) -> None:
         self._order, self._spec, self._pull, self._push = order, spec, pull, push
@@ -176,10 +179,12 @@ class TaskInstance:
         """A value of another task of this run.
 
         Args:
-            task_ids: One task: its value (a mapped one: all of them, lazily). Several: a list.
-                None: the tasks directly upstream.
+            task_ids: One task: its value (a mapped one: all of them, lazily). Several: a list
+                of their values, those of a mapped task one after another. None: the tasks
+                directly upstream.
             key: Under which it was pushed. None: what the task returned.
-            map_indexes: Only this task instance of a mapped task; several: a list.
+            map_indexes: Only this task instance of a mapped task; several: a list, task by
+                task.
             default: For a task that was skipped or has not run.
 
         Raises:
@@ -190,26 +195,39 @@ class TaskInstance:
         """
         key = RETURN_VALUE if key is None else key
         check_key(self.task_id, key)
-        if isinstance(map_indexes, Sequence | Set) and not isinstance(map_indexes, str):
-            several = [(task_ids, key, index) for index in map_indexes]
-            return [
-                self.xcom_pull(t, k, map_indexes=i, default=default) for t, k, i in several
-            ]
-        map_indexes = self._index(map_indexes)
+        several = isinstance(map_indexes, Sequence | Set) and not isinstance(map_indexes, str)
+        indexes = [self._index(i) for i in (map_indexes if several else [map_indexes])]
         if task_ids is None and self.lenient:
-            return self._nearest(key, map_indexes, default)
+            found = [self._nearest(key, index, default) for index in indexes]
+            return found if several else found[0]
         if task_ids is None:
             task_ids = self._spec.tasks[self.task_id].upstream
             task_ids = task_ids[0] if len(task_ids) == 1 else list(task_ids)
-        if isinstance(task_ids, str):
-            value = self._one(task_ids, key, map_indexes)
+        if isinstance(task_ids, str) and not several:
+            value = self._one(task_ids, key, indexes[0])
             return default if value is None else value
+        return list(self._each(self._ids(task_ids), key, indexes, default))
+
+    def _ids(self, task_ids: object) -> list[str]:
+        if isinstance(task_ids, str):
+            return [task_ids]
         if not isinstance(task_ids, Sequence | Set) or isinstance(task_ids, bytes):
             raise BadXComPull(self.task_id, "task_ids", task_ids, _TASK_IDS)
         for one in task_ids:
             if not isinstance(one, str):
                 raise BadXComPull(self.task_id, "task_ids", one, _TASK_IDS)
-        return [self._one(t, key, map_indexes) for t in task_ids]
+        return [str(one) for one in task_ids]
+
+    def _each(
+        self, task_ids: list[str], key: str, indexes: list[int | None], default: Any
+    ) -> Iterator[Any]:
+        """Their values, task by task; of a mapped one each."""
+        for task_id, index in product(task_ids, indexes):
+            value = self._one(task_id, key, index)
+            if isinstance(value, MappedValues):
+                yield from value
+            else:
+                yield default if value is None else value
 
     def _index(self, given: object) -> int | None:
         if given is None:
@@ -235,7 +253,7 @@ class TaskInstance:
     def _nearest(self, key: str, map_index: int | None, default: Any) -> Any:
         """The value under this key of the nearest task above that has one."""
         seen: dict[str, None] = {}
-        waiting = list(self._spec.tasks[self.task_id].upstream)
+        waiting = list(self._spec.tasks[self.task_id].upstream) if self.looks_above else []
         for task_id in waiting:
             if task_id not in seen:
                 seen[task_id] = None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import mlflowkit
-from mlflowkit.errors import UserError
+from mlflowkit.errors import InternalError, MlflowkitError, UserError
 from mlflowkit.worker.processes import leave_fork
 
 #: Characters of an error that are kept.
@@ -43,19 +43,35 @@ def story() -> str:
     if isinstance(exc, UserError) or hasattr(exc, "story"):
         return str(getattr(exc, "story", "") or exc)
     told = traceback.TracebackException.from_exception(exc)
+    if _says_it_all(exc, told):
+        return "\n".join([str(exc), *getattr(exc, "__notes__", [])])
     todo, seen = [told], set[int]()
     while todo:
         one = todo.pop()
         if id(one) in seen:
             continue
         seen.add(id(one))
-        theirs = [f for f in one.stack if not f.filename.startswith(OUR_FOLDER)]
+        theirs = _theirs(one)
         if theirs:
             one.stack = traceback.StackSummary.from_list(theirs)
         todo += [
             linked for linked in (one.__cause__, one.__context__) if linked is not None
         ]
     return "".join(told.format())
+
+
+def _theirs(told: traceback.TracebackException) -> list[traceback.FrameSummary]:
+    return [f for f in told.stack if not f.filename.startswith(OUR_FOLDER)]
+
+
+def _says_it_all(exc: BaseException, told: traceback.TracebackException) -> bool:
+    """Whether it is an error of ours that no code of a person has a part in."""
+    return (
+        isinstance(exc, MlflowkitError)
+        and not isinstance(exc, InternalError)
+        and not _theirs(told)
+        and exc.__cause__ is None
+    )
 
 
 def leave_fork_with(exc: BaseException) -> NoReturn:

@@ -12,7 +12,7 @@ from tests.engine.conftest import World, home, world
 
 __all__ = ["home", "world"]
 
-FILE = '''
+FILE = """
 from mlflowkit import DAG, dag, task
 from mlflowkit.operators import TriggerDagRunOperator
 
@@ -35,7 +35,7 @@ def child(n: int = 1):
 @dag
 def grandchild():
     double(4)
-'''
+"""
 
 
 def pipeline(folder: Path) -> str:

@@ -114,7 +114,7 @@ def test_airflow_3_means_a_trigger_by_cron_and_by_span() -> None:
     [
         ("every day", "it has 5 fields"),
         ("61 * * * *", "is no cron expression"),
-        ("@dayly", "is no alias that is known. Did you mean '@daily'"),
+        ("@dayly", "is no alias that is known (did you mean '@daily'?)"),
         ("0 0 31 2 *", "never comes"),
         (timedelta(), "is not a time span above zero"),
         (relativedelta(days=-1), "is not a time span above zero"),

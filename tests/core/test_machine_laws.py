@@ -21,10 +21,13 @@ from hypothesis.stateful import (
 from mlflowkit.core.events import (
     AttemptFailed,
     AttemptLost,
+    AttemptRescheduled,
     AttemptSkipped,
     AttemptStarted,
+    AttemptSucceeded,
     CancelAsked,
     Event,
+    PastSettled,
     PlacesOffered,
     RetryAsked,
     RunOpened,
@@ -35,7 +38,8 @@ from mlflowkit.core.machine.finish import LOST_LIMIT
 from mlflowkit.core.spec import AttemptId, DagSpec, RunId, TaskId
 from mlflowkit.core.states import RUN_ENDED, TaskState
 from mlflowkit.errors import IllegalEvent
-from tests.core.drill import BAD, ENDS, Drill, dags, success_of
+from tests.core.drawing import dags
+from tests.core.drill import BAD, ENDS, Drill, success_of
 from tests.core.world import RUN, anatomy
 
 WHICH = st.integers(0, 10_000)
@@ -45,11 +49,17 @@ LENGTH = st.none() | st.integers(0, 5)
 
 
 class AnyOrderOfEvents(Drill):
-    @initialize(spec=dags(), opened=st.sampled_from([True, True, True, False]))
-    def submit(self, spec: DagSpec, opened: bool) -> None:
+    @initialize(
+        spec=dags(),
+        opened=st.sampled_from([True, True, True, False]),
+        past=st.sampled_from([set[int](), set[int](), {0, 2}, {1}]),
+    )
+    def submit(self, spec: DagSpec, opened: bool, past: set[int]) -> None:
         self.begin(spec)
         if opened:
-            self.tell(RunOpened())
+            waits = [name for i, name in enumerate(spec.tasks) if i in past]
+            self.waits_past = set(waits)
+            self.tell(RunOpened(tuple(waits)))
 
     def pick(self, which: int) -> AttemptId:
         return self.launched[which % len(self.launched)]
@@ -58,9 +68,58 @@ class AnyOrderOfEvents(Drill):
         return list(self.alive)[which % len(self.alive)]
 
     @precondition(lambda self: self.world.run.ready)
-    @rule(places=st.sampled_from([2, 1, 5, 30]))
-    def offer(self, places: int) -> None:
-        self.tell(PlacesOffered(places))
+    @rule(
+        places=st.sampled_from([2, 1, 5, 30]),
+        gpu=st.sampled_from([None, None, 0, 1, 2, 3]),
+        task=st.none() | WHICH,
+        free=st.integers(0, 2),
+    )
+    def offer(self, places: int, gpu: int | None, task: int | None, free: int) -> None:
+        pools = {} if gpu is None else {"gpu": gpu}
+        names = list(self.world.spec.tasks)
+        tasks = {} if task is None else {names[task % len(names)]: free}
+        self.tell(PlacesOffered(places, pools, tasks))
+
+    @precondition(lambda self: self.waits_past)
+    @rule(which=WHICH)
+    def past_settled(self, which: int) -> None:
+        names = sorted(self.waits_past)
+        settled = names[which % len(names)]
+        if self.world.rows.run.state not in RUN_ENDED:
+            self.waits_past.discard(settled)
+        self.tell(PastSettled((settled,)))
+
+    @precondition(lambda self: self.alive)
+    @rule(which=WHICH, seconds=st.sampled_from([10, 0, 60]))
+    def rescheduled(self, which: int, seconds: int) -> None:
+        attempt = self.pick_alive(which)
+        killed = self.alive[attempt]
+        before = self.world.rows.instances[attempt[1:3]]
+        when = self.world.now + timedelta(seconds=seconds)
+        self.tell(AttemptRescheduled(attempt, when))
+        after = self.world.rows.instances[attempt[1:3]]
+        if not killed:
+            assert after.state is TaskState.UP_FOR_RESCHEDULE
+            assert after.failures == before.failures, "a reschedule spent a try"
+
+    @precondition(lambda self: self.alive)
+    @rule(
+        which=WHICH,
+        choices=st.lists(WHICH, max_size=2),
+        halts=st.sampled_from(["", "", "all", "direct"]),
+        length=LENGTH,
+    )
+    def branched(
+        self, which: int, choices: list[int], halts: str, length: int | None
+    ) -> None:
+        """A branch chooses among those directly below; a short circuit leaves out more."""
+        attempt = self.pick_alive(which)
+        below = self.world.spec.downstream(attempt.task_id)
+        chosen = tuple(below[i % len(below)] for i in choices) if below else ()
+        lengths = {} if length is None else {"return_value": length}
+        self.tell(
+            AttemptSucceeded(attempt, lengths, None if halts else chosen, halts=halts)
+        )
 
     @rule(event=st.sampled_from([RunOpened(), PlacesOffered(0), PlacesOffered(-1), None]))
     def noise(self, event: Event | None) -> None:
@@ -156,6 +215,8 @@ class AnyOrderOfEvents(Drill):
         more: dict[str, Any] = (
             {"why": "late"} if kind in (AttemptFailed, AttemptLost) else {}
         )
+        if kind is AttemptRescheduled:
+            more["when"] = self.world.now
         self.tell(kind(attempt, **more))
 
     @precondition(lambda self: self.alarms)
@@ -171,7 +232,18 @@ class AnyOrderOfEvents(Drill):
     @rule(sure=st.sampled_from([False] * 4 + [True]))
     def cancel(self, sure: bool) -> None:
         if sure:
-            self.tell(CancelAsked())
+            self.cancel_asked()
+
+    def cancel_asked(self) -> None:
+        self.cancels += 1 + (self.cancels == 0 and self.world.rows.run.cancelled)
+        self.tell(CancelAsked())
+
+    @precondition(lambda self: self.world.rows.run.cancelled)
+    @rule(sure=st.booleans())
+    def cancel_again(self, sure: bool) -> None:
+        """Teardowns are stopped as well."""
+        if sure and self.world.rows.run.state not in RUN_ENDED:
+            self.cancel_asked()
 
     @precondition(lambda self: self.world.rows.run.state in RUN_ENDED)
     @rule(which=st.sampled_from([[], [0]]) | st.lists(WHICH, max_size=2))
@@ -179,30 +251,46 @@ class AnyOrderOfEvents(Drill):
         names = list(self.world.spec.tasks)
         chosen = tuple(names[i % len(names)] for i in which) if names else ()
         before = dict(self.world.rows.instances)
-        self.closed = 0
+        self.closed = self.cancels = 0
         self.due.clear()
+        self.forget_choices(self.those_that_run_again(chosen))
         self.tell(RetryAsked(chosen))
-        self.retry_is_what_was_asked(chosen, before)
+        if not self.world.rows.run.cancelled:  # by `fail_fast`, at once
+            self.retry_is_what_was_asked(chosen, before)
+
+    def those_that_run_again(self, chosen: tuple[TaskId, ...]) -> list[tuple[TaskId, int]]:
+        again = self.with_all_below(chosen)
+        return [
+            where
+            for where, row in self.world.rows.instances.items()
+            if where[0] in again or self.is_bad(row)
+        ]
+
+    def is_bad(self, row: InstanceRow) -> bool:
+        return row.state in BAD or row.reason == "cancelled"
+
+    def with_all_below(self, chosen: tuple[TaskId, ...]) -> set[TaskId]:
+        return {*chosen, *(b for task_id in chosen for b in self.oracle.below(task_id))}
 
     def retry_is_what_was_asked(
         self, chosen: tuple[TaskId, ...], before: dict[tuple[TaskId, int], InstanceRow]
     ) -> None:
-        again = set(chosen)
-        for task in self.world.spec.in_order():
-            if again.intersection(task.upstream):
-                again.add(task.task_id)
+        again, tasks = self.with_all_below(chosen), self.world.spec.tasks
         for task_id, node in self.world.rows.nodes.items():
             if chosen and task_id not in again:
                 assert node.next_index >= (node.length or 0), "not named, and goes on"
         for (task_id, index), row in before.items():
             after = self.world.rows.instances[task_id, index]
+            helps = tasks[task_id].setup or tasks[task_id].teardown
+            if helps and task_id not in again and after != row:
+                continue  # what others need that run again; see `check_launch`
             if task_id in again:
                 assert after.state is not TaskState.SUCCESS
                 assert after.attempt == row.attempt
             elif chosen:
                 assert after == row, "something that was not named was cleared"
             elif row.state in BAD or row.reason == "cancelled":
-                assert after.failures == after.lost == 0
+                assert after.failures == after.lost == after.reschedules == 0
                 assert after.reason != "cancelled"
             elif row.state is not TaskState.REMOVED:
                 assert after == row, "a success was not kept"
@@ -224,7 +312,9 @@ class AnyOrderOfEvents(Drill):
         if not self.begun:
             return
         self.tell(RunOpened())
-        for turn in range(80):
+        waits, self.waits_past = tuple(self.waits_past), set()
+        self.tell(PastSettled(waits))
+        for turn in range(150):
             if self.world.rows.run.state in RUN_ENDED:
                 break
             self.do_what_was_decided(turn)
@@ -253,7 +343,7 @@ def test_the_drill_reaches_every_event_and_every_state() -> None:
     if not AnyOrderOfEvents.seen or settings().max_examples < ENOUGH:
         pytest.skip("the drill did not run in this process, or only for a moment")
     events = {e.__name__ for e in (RunOpened, PlacesOffered, TimePassed, CancelAsked)}
-    events |= {e.__name__ for e in (RetryAsked, AttemptStarted, *ENDS)}
+    events |= {e.__name__ for e in (RetryAsked, AttemptStarted, PastSettled, *ENDS)}
     # "removed" takes an expansion that shrinks: too rare to count on, and told in the stories.
-    states = {str(s) for s in TaskState} - {"up_for_reschedule", "removed"}
+    states = {str(s) for s in TaskState} - {"removed"}
     assert events | states <= AnyOrderOfEvents.seen

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from copy import deepcopy
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from mlflowkit.core.decisions import Decision
+from mlflowkit.core.decisions import Decision, Launch
 from mlflowkit.core.events import (
     AttemptFailed,
     AttemptLost,
+    AttemptRescheduled,
     AttemptSkipped,
     AttemptStarted,
     AttemptSucceeded,
@@ -37,11 +39,14 @@ from mlflowkit.core.spec import (
     XComRef,
 )
 from mlflowkit.core.states import TaskState
+from mlflowkit.core.trigger_rule import TriggerRule
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 RUN = RunId("p/1")
-#: What a mapped task expands over: items written in the DAG, or the task that gives them.
-AxisDrawing = int | str
+#: What a mapped task expands over: items written in the DAG, the task that gives them, or
+#: how several of those are joined: `("zip", 3, "load")`.
+AxisDrawing = int | str | tuple[str | int, ...]
+HOWS = ("zip", "longest", "concat")
 
 
 def dag(
@@ -52,8 +57,16 @@ def dag(
     retries: int = 0,
     timeout: timedelta | None = None,
     limit: int = 1000,
+    each: Mapping[str, Mapping[str, Any]] | None = None,
+    rules: Mapping[str, str] | None = None,
+    group: str = "",
+    **options: Any,
 ) -> DagSpec:
-    """`dag("load > fit > report; load > check", mapped={"fit": "load"})`: arrows as drawn."""
+    """`dag("load > fit > report; load > check", mapped={"fit": "load"})`: arrows as drawn.
+
+    `each` has more fields of some tasks, `group` the names of those in one mapped group;
+    `options` are fields of the DAG.
+    """
     upstream: dict[str, list[str]] = {}
     for line in drawing.split(";") if drawing else ():
         names = [name.strip() for name in line.split(">")]
@@ -72,7 +85,17 @@ def dag(
         )
         for name, ups in upstream.items()
     }
-    return DagSpec(dag_id=DagId("p"), tasks=tasks)
+    for name, rule in (rules or {}).items():
+        tasks[TaskId(name)] = replace(tasks[TaskId(name)], trigger_rule=TriggerRule(rule))
+    for name in group.split():
+        tasks[TaskId(name)] = replace(tasks[TaskId(name)], mapped_group="g")
+    for name, fields in (each or {}).items():
+        tasks[TaskId(name)] = replace(tasks[TaskId(name)], **fields)
+    for name, task in tasks.items():
+        if task.teardown and name not in (rules or {}):
+            rule = TriggerRule.ALL_DONE_SETUP_SUCCESS
+            tasks[name] = replace(task, trigger_rule=rule)
+    return DagSpec(dag_id=DagId("p"), tasks=tasks, **options)
 
 
 def _expansion(
@@ -80,7 +103,8 @@ def _expansion(
 ) -> Expansion | None:
     if axes is None:
         return None
-    drawn = axes if isinstance(axes, tuple) else (axes,)
+    several = isinstance(axes, tuple) and axes[0] not in HOWS
+    drawn: Any = axes if several else (axes,)
     return Expansion(
         axes=tuple(_axis(f"x{i}", a) for i, a in enumerate(drawn)), limit=limit
     )
@@ -89,6 +113,9 @@ def _expansion(
 def _axis(name: str, drawn: AxisDrawing) -> Axis:
     if isinstance(drawn, int):
         return Axis(name=name, length=drawn)
+    if isinstance(drawn, tuple):
+        parts = tuple(_axis("", part) for part in drawn[1:])
+        return Axis(name=name, how=str(drawn[0]), parts=parts)
     return Axis(name=name, source=XComRef(TaskId(drawn)))
 
 
@@ -116,14 +143,16 @@ class Rows:
 class World:
     """A run, its log, what is stored of it, and everything that it decided so far."""
 
-    def __init__(self, spec: DagSpec, *, opened: bool = True) -> None:
+    def __init__(
+        self, spec: DagSpec, *, opened: bool = True, waits_past: tuple[str, ...] = ()
+    ) -> None:
         self.spec, self.now = spec, NOON
         self.run = Run(spec, RunRow(run_id=RUN))
         self.rows = Rows()
         self.log: list[tuple[Event, datetime]] = []
         self.outcome = Outcome()
         if opened:
-            self.tell(RunOpened())
+            self.tell(RunOpened(tuple(map(TaskId, waits_past))))
 
     # ── telling ──
 
@@ -133,8 +162,16 @@ class World:
         self.rows.save(self.outcome)
         return self.outcome.decisions
 
-    def places(self, places: int = 1) -> list[Decision]:
-        return self.tell(PlacesOffered(places))
+    def places(
+        self, places: int = 1, pools: Mapping[str, int] | None = None, **tasks: int
+    ) -> list[Decision]:
+        limits = {TaskId(name): free for name, free in tasks.items()}
+        return self.tell(PlacesOffered(places, pools or {}, limits))
+
+    def launched(self, places: int = 99, **limits: Any) -> list[str]:
+        """Offer places; the names of what is started: `["load", "fit[0]"]`."""
+        found = [d.attempt for d in self.places(places, **limits) if isinstance(d, Launch)]
+        return [_name(at.task_id, at.map_index) for at in found]
 
     def wait(self, **duration: float) -> list[Decision]:
         self.now += timedelta(**duration)
@@ -150,13 +187,27 @@ class World:
     def start(self, name: str) -> list[Decision]:
         return self.tell(AttemptStarted(self.attempt(name)))
 
-    def succeed(self, *names: str, length: int | None = None) -> list[Decision]:
+    def succeed(
+        self,
+        *names: str,
+        length: int | None = None,
+        chosen: str | None = None,
+        halts: str = "",
+    ) -> list[Decision]:
+        """`chosen` names the tasks with which a branch goes on, `halts` is a short circuit's."""
         lengths = {} if length is None else {"return_value": length}
+        which = None if chosen is None else tuple(map(TaskId, chosen.split()))
         return [
             decision
             for name in names
-            for decision in self.tell(AttemptSucceeded(self.attempt(name), lengths))
+            for decision in self.tell(
+                AttemptSucceeded(self.attempt(name), lengths, which, halts)
+            )
         ]
+
+    def reschedule(self, name: str, **after: float) -> list[Decision]:
+        when = self.now + timedelta(**after)
+        return self.tell(AttemptRescheduled(self.attempt(name), when))
 
     def fail(self, name: str, why: str = "boom", retryable: bool = True) -> list[Decision]:
         return self.tell(AttemptFailed(self.attempt(name), why, retryable))
@@ -230,7 +281,7 @@ def anatomy(run: Run) -> dict[str, Any]:
 def _is_scheduled(run: Run, entry: Entry) -> bool:
     """What a branch has left out meanwhile still stands in the heap, and is passed by."""
     if entry.map_index == REST:
-        return True
+        return run.nodes[entry.task_id].unstarted > 0
     return run.nodes[entry.task_id].instances[entry.map_index].state is TaskState.SCHEDULED
 
 

@@ -699,7 +699,7 @@ class ExecutorContract:
                 lambda: ti.xcom_pull("gives", key=["return_value"]),
                 lambda: ti.xcom_pull(5),
                 lambda: ti.xcom_pull(["gives", 5]),
-                lambda: ti.xcom_pull("gives", map_indexes=[1, 2]),
+                lambda: ti.xcom_pull("gives", map_indexes=[1, "2"]),
             )
             for call in calls:
                 try:

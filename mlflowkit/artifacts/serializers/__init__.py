@@ -45,7 +45,7 @@ def dump(
     Raises:
         CannotSerialize: part of it cannot travel; the message names the part.
         PathNotFound: a Path in it names no file or folder.
-        NotExpandable: `expandable`, and it is not a list, tuple, dict or range.
+        NotExpandable: `expandable`, and it is no list, tuple or other sequence, dict or range.
         ArtifactNotStored: the disk is full, or may not be written.
     """
     if expandable:
@@ -113,9 +113,10 @@ def _lone_leaf(node: Node, writer: Writer, artifacts: Artifacts) -> _Lone | None
 
 
 def _dump_items(value: Any, artifacts: Artifacts, where: str) -> StoredValue:
-    kind = items.KINDS.get(type(value))
-    if kind is None:
+    plain_value = items.plain_of(value)
+    if plain_value is None:
         raise NotExpandable(where, name_of(value))
+    value, kind = plain_value, items.KINDS[type(plain_value)]
     packed = items.pack_plain(kind, value)
     if packed is None:
         writer = Writer(where)

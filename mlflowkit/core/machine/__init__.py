@@ -103,6 +103,7 @@ def handle(run: Run, event: Event, now: datetime) -> Outcome:
             people.retry(step, task_ids)
         case _:
             assert_never(event)
+    people.stop_if_broken(step)
     return step.outcome
 
 

@@ -11,7 +11,10 @@ from mlflowkit.core.states import Cause, TaskState
 
 
 def expand(step: Step, node: Node) -> tuple[Cause, str] | None:
-    """Give a mapped task its instances, ready to start. Else: how it ends without any, and why."""
+    """Give a mapped task its instances, ready to start. Else: how it ends without any, and why.
+
+    All that it expands over has ended.
+    """
     assert node.spec.expansion is not None
     lengths = [axis_length(step.run, axis) for axis in node.spec.expansion.axes]
     problem = _problem(step.run, node, lengths)
@@ -20,15 +23,25 @@ def expand(step: Step, node: Node) -> tuple[Cause, str] | None:
     length = prod(n for n in lengths if n is not None)
     if length == 0:
         return Cause.EXPANDED_TO_NOTHING, "nothing to expand over"
-    kept = [i for i in sorted(node.instances) if 0 <= i < length]
-    for index in node.instances.keys() - kept:
-        step.move(node.instances[index], Cause.EXPANDED_AWAY)
+    kept = set_length(step, node, length)
+    if node.inside:  # each starts when its turn comes
+        return None
     for index in kept:  # of an earlier expansion: their attempts are counted on
         step.schedule(node.instances[index], Cause.UPSTREAM_MET)
-    node.row.length, node.row.next_index = length, len(kept)
-    step.node_changed(node)
     step.run.add_rest(node)
     return None
+
+
+def set_length(step: Step, node: Node, length: int) -> list[int]:
+    """It has so many instances now. Returns the indexes that an earlier expansion had, too."""
+    kept = [i for i in sorted(node.instances) if 0 <= i < length]
+    for index in node.instances.keys() - kept:
+        if node.instances[index].state is TaskState.NONE:
+            step.move(node.instances[index], Cause.EXPANDED_AWAY)
+    node.row.length = length
+    node.row.next_index = length if node.inside else len(kept)
+    step.node_changed(node)
+    return kept
 
 
 def axis_length(run: Run, axis: Axis) -> int | None:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from mlflowkit.core.events import AttemptSucceeded
 from mlflowkit.core.machine.flow import branch, end, halt, settle
-from mlflowkit.core.machine.people import CANCELLED, stop
+from mlflowkit.core.machine.people import CANCELLED
 from mlflowkit.core.machine.run import InstanceRow
 from mlflowkit.core.machine.step import Step
 from mlflowkit.core.spec import AttemptId
@@ -53,7 +53,7 @@ def rescheduled(step: Step, attempt: AttemptId, when: datetime) -> None:
     instance = step.current(attempt)
     if instance is None:
         return
-    if instance.stopping or step.run.row.cancelled:
+    if instance.stopping or _came_too_late(step, instance):
         failed(step, attempt, instance.stopping or CANCELLED, retryable=True)
         return
     instance.reschedules += 1
@@ -99,8 +99,6 @@ def _came_too_late(step: Step, instance: InstanceRow) -> bool:
 def _fail_for_good(step: Step, instance: InstanceRow, why: str) -> None:
     step.call(instance, "failure", why)
     end(step, instance, Cause.FAILED, why)
-    if step.run.spec.fail_fast and not step.run.ended and not step.run.row.cancelled:
-        stop(step, f"task {instance.task_id!r} failed, and fail_fast is set")
 
 
 def _wait_for_retry(step: Step, instance: InstanceRow, why: str, when: datetime) -> None:

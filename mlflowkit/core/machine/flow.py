@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mlflowkit.core.machine.expand import expand
+from mlflowkit.core.machine.expand import expand, set_length
 from mlflowkit.core.machine.run import InstanceRow, Node
 from mlflowkit.core.machine.step import Step
 from mlflowkit.core.machine.verdict import verdict_at, why_closed
@@ -59,6 +59,10 @@ def judge(step: Step, node: Node) -> list[InstanceRow]:
         return []
     if _is_left_out(step, node, UNMAPPED):
         return [leave_out(step, single(step, node))]
+    sizes = [up.row.length or 0 for up in node.inside if up.expanded]
+    if sizes:  # it was cleared, the others of its mapped group were not
+        set_length(step, node, sizes[0])
+        return _spread(step, [node, *_grow(step, node)])
     found = verdict_at(node, UNMAPPED)
     if found is Verdict.WAIT or (found is Verdict.RUN and node.row.waits_past):
         return []
@@ -75,7 +79,11 @@ def meet(step: Step, node: Node) -> list[InstanceRow]:
     failed = expand(step, node)
     if failed is not None:
         return [_end_unexpanded(step, node, *failed)]
-    return [one for down in _grow(step, node) for one in _judge_expanded(step, down)]
+    return _spread(step, [node, *_grow(step, node)] if node.inside else _grow(step, node))
+
+
+def _spread(step: Step, nodes: list[Node]) -> list[InstanceRow]:
+    return [one for node in nodes for one in _judge_expanded(step, node)]
 
 
 def _end_unexpanded(step: Step, node: Node, cause: Cause, why: str) -> InstanceRow:
@@ -92,39 +100,67 @@ def _grow(step: Step, node: Node) -> list[Node]:
         for task_id in step.run.spec.downstream(here.spec.task_id):
             down = step.run.nodes[task_id]
             if down.beside(here) and down.row.length is None:
-                down.row.length = down.row.next_index = node.row.length or 0
-                step.node_changed(down)
+                set_length(step, down, node.row.length or 0)
                 found.append(down)
                 todo.append(down)
     return found
 
 
 def _judge_expanded(step: Step, node: Node) -> list[InstanceRow]:
-    """The instances of an expanded task that have not started: all of them, if it is time."""
+    """The instances of an expanded task that have not started: all of them, if it is time.
+
+    Once what is above as a whole has decided, nothing is left to tell to every index.
+    """
     if not node.inside:
         return _go_on_with_rest(step, node)
-    if verdict_at(node, UNMAPPED) is Verdict.WAIT and node.open_above:
+    found = verdict_at(node, UNMAPPED)
+    if node.swept or (found is Verdict.WAIT and node.open_above):
         return []
-    ended = list[InstanceRow]()
-    for index in range(node.row.length or 0):
-        ended += judge_inside(step, node, index)
-    return ended
+    node.swept = found is not Verdict.WAIT
+    return judge_each(step, node)
+
+
+def judge_each(step: Step, node: Node) -> list[InstanceRow]:
+    """Every instance of a task in a mapped group."""
+    indexes = range(node.row.length or 0)
+    return [one for index in indexes for one in judge_inside(step, node, index)]
 
 
 def _go_on_with_rest(step: Step, node: Node) -> list[InstanceRow]:
     """What was cleared of an expanded task waits for those above it as it did at first."""
     if not node.held:
         return []
-    waiting = [i for i in node.instances.values() if i.state is TaskState.NONE]
     found = verdict_at(node, UNMAPPED)
-    if found is Verdict.WAIT:
+    left_out = _is_left_out(step, node, UNMAPPED)
+    if found is Verdict.WAIT and not left_out:
         return []
     node.held = False
-    if found is not Verdict.RUN:
-        return [_close(step, node, one, found) for one in waiting]
-    for one in sorted(waiting, key=lambda i: i.map_index):
-        step.schedule(one, Cause.UPSTREAM_MET)
-    return []
+    if found is Verdict.RUN and not left_out:
+        for one in waiting(node):
+            step.schedule(one, Cause.UPSTREAM_MET)
+        step.run.add_rest(node)
+        return []
+    write_rest(step, node)
+    if left_out:
+        return [leave_out(step, one) for one in waiting(node)]
+    return [_close(step, node, one, found) for one in waiting(node)]
+
+
+def waiting(node: Node) -> list[InstanceRow]:
+    """Its instances that have a row, and have not been started."""
+    rows = (row for _, row in sorted(node.instances.items()))
+    return [row for row in rows if row.state is TaskState.NONE]
+
+
+def write_rest(step: Step, node: Node) -> None:
+    """What never started has rows from here on, since it will not start."""
+    for index in range(node.row.length or 0):
+        if index not in node.instances:
+            fresh = InstanceRow(task_id=node.spec.task_id, map_index=index)
+            node.instances[index] = fresh
+    if node.unstarted:
+        node.row.next_index += node.unstarted
+        step.node_changed(node)
 
 
 def judge_inside(step: Step, node: Node, index: int) -> list[InstanceRow]:
@@ -210,27 +246,38 @@ def _leave_out_all(
 
 
 def _leave_out_now(step: Step, node: Node, index: int) -> list[InstanceRow]:
-    if index < 0 and not node.expanded:
-        index = UNMAPPED
-        instance = node.instances.get(UNMAPPED) if not node.mapped else single(step, node)
-    elif not node.expanded or index < 0:
-        return []  # it was closed as a whole, or has started
+    """What is out, or waits for another try, goes on; all else of it is skipped."""
+    if node.done or step.run.row.cancelled:
+        return []
+    if not node.expanded:
+        found = [single(step, node)] if index < 0 else []
+    elif index < 0:
+        write_rest(step, node)
+        node.held = False
+        found = list(node.instances.values())
     else:
         fresh = InstanceRow(task_id=node.spec.task_id, map_index=index)
-        instance = node.instances.setdefault(index, fresh)
-    waiting = (TaskState.NONE, TaskState.SCHEDULED)
-    if instance is None or instance.state not in waiting:
-        return []
-    return [leave_out(step, instance)]
+        found = [node.instances.setdefault(index, fresh)]
+    return [
+        leave_out(step, instance)
+        for instance in found
+        if instance.state in (TaskState.NONE, TaskState.SCHEDULED)
+    ]
 
 
 def _is_left_out(step: Step, node: Node, index: int) -> bool:
-    return bool(step.run.left_out.get((node.spec.task_id, index)))
+    return bool(_left_out_by(step, node.spec.task_id, index))
+
+
+def _left_out_by(step: Step, task_id: TaskId, index: int) -> set[TaskId]:
+    """The tasks that left out this instance, or the task as a whole."""
+    found = step.run.left_out
+    return found.get((task_id, index), set()) | found.get((task_id, UNMAPPED), set())
 
 
 def leave_out(step: Step, instance: InstanceRow) -> InstanceRow:
     """Skip a task instance that a branch or short circuit has left out."""
-    by = step.run.left_out.get((instance.task_id, instance.map_index), set())
+    by = _left_out_by(step, instance.task_id, instance.map_index)
     names = ", ".join(repr(str(name)) for name in sorted(by))
     step.move(instance, Cause.NOT_CHOSEN, f"left out by task {names}")
     return instance

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mlflowkit.core.decisions import Kill, WakeAt
-from mlflowkit.core.machine.flow import finish_node, judge, judge_inside, settle, single
+from mlflowkit.core.machine.flow import (
+    finish_node,
+    judge,
+    judge_each,
+    settle,
+    single,
+    waiting,
+    write_rest,
+)
 from mlflowkit.core.machine.run import (
     BAD,
     WHOLE_RUN,
@@ -53,6 +61,13 @@ def stop(step: Step, why: str) -> None:
     judge_all(step)
 
 
+def stop_if_broken(step: Step) -> None:
+    """With `fail_fast`, the first task that fails for good stops the run."""
+    run = step.run
+    if step.broke and run.spec.fail_fast and not run.ended and not run.row.cancelled:
+        stop(step, f"task {step.broke!r} failed, and fail_fast is set")
+
+
 def _keep_ready(run: Run, node: Node) -> None:
     for instance in node.instances.values():
         if instance.state is TaskState.SCHEDULED:
@@ -70,12 +85,13 @@ def _cancel_node(step: Step, node: Node) -> None:
     """Skip what has not started, and kill what runs."""
     if node.mapped and node.row.length is None:
         single(step, node)
-    if node.unstarted:
+    node.held = False
+    if node.spec.mapped_group or node.spec.teardown:
+        write_rest(step, node)
+    elif node.unstarted:  # none of a cancelled run's can start: no rows are needed
         step.count(node, TaskState.SKIPPED, node.unstarted)
-    for index in _not_there(node):
-        node.instances[index] = InstanceRow(task_id=node.spec.task_id, map_index=index)
     for instance in node.instances.values():
-        if instance.state in ENDED:
+        if instance.state in ENDED or instance.stopping == CANCELLED:
             continue
         instance.alarm = None
         if instance.state not in HOLDS_PLACE:
@@ -96,6 +112,7 @@ def retry(step: Step, task_ids: tuple[TaskId, ...]) -> None:
     run = step.run
     _check(run, task_ids)
     was_cancelled = run.row.cancelled
+    torn_down = {name for name, node in run.nodes.items() if _has_torn_down(node)}
     step.move_run("cleared")
     run.row.cancelled, run.row.reason, run.row.ended_at = False, "", None
     again = _with_all_below(
@@ -110,14 +127,8 @@ def retry(step: Step, task_ids: tuple[TaskId, ...]) -> None:
             _clear_bad(step, node)
         elif was_cancelled:
             _write_skipped(step, node)
+    _set_up_again(step, torn_down)
     _go_on_all(step)
-
-
-def _not_there(node: Node) -> list[int]:
-    """Indexes of a mapped group that have not come up yet."""
-    if not node.inside or not node.expanded:
-        return []
-    return [i for i in range(node.row.length or 0) if i not in node.instances]
 
 
 def _check(run: Run, task_ids: tuple[TaskId, ...]) -> None:
@@ -144,7 +155,46 @@ def _with_all_below(run: Run, task_ids: Iterable[TaskId]) -> set[TaskId]:
     return found
 
 
+def _has_torn_down(node: Node) -> bool:
+    ran = node.counts[TaskState.SUCCESS] + node.counts[TaskState.FAILED]
+    return node.spec.teardown and ran > 0
+
+
+def _set_up_again(step: Step, torn_down: set[TaskId]) -> None:
+    """What tasks that run again need, and what was torn down since, is set up once more; and
+    all that clears away after them will do so again."""
+    run = step.run
+    if not any(task.teardown for task in run.spec.tasks.values()):
+        return
+    todo = [n for n in run.nodes.values() if not n.spec.teardown and not n.is_whole()]
+    while todo:
+        node = todo.pop()
+        around = list(run.spec.setups_around(node.spec.task_id))
+        for setup, teardowns in around:
+            if not torn_down.isdisjoint(teardowns):
+                if _clear_for(step, node, run.nodes[setup]):
+                    todo.append(run.nodes[setup])  # it may need others itself
+        for name in {*run.spec.downstream(node.spec.task_id)}.union(*(t for _, t in around)):
+            if run.spec.tasks[name].teardown:
+                _clear_for(step, node, run.nodes[name])
+
+
+def _clear_for(step: Step, node: Node, helper: Node) -> bool:
+    """Clear a setup or teardown of `node`: in a mapped group that of the same indexes."""
+    found = [i for i in helper.instances.values() if i.state in ENDED - {TaskState.REMOVED}]
+    if helper.beside(node) and helper.expanded and node.expanded:
+        indexes = {i.map_index for i in waiting(node)}
+        found = [i for i in found if i.map_index in indexes]
+        for instance in found:
+            _clear(step, helper, instance)
+    elif found:
+        _clear_whole(step, helper)
+    return bool(found)
+
+
 def _clear(step: Step, node: Node, instance: InstanceRow) -> None:
+    if instance.state is TaskState.NONE:
+        return
     if instance.state is not TaskState.REMOVED:
         node.counts[instance.state] -= 1
     step.move(instance, Cause.CLEARED)
@@ -181,13 +231,9 @@ def _did_not_succeed(instance: InstanceRow) -> bool:
 
 def _write_skipped(step: Step, node: Node) -> None:
     """What a cancelled run did not start and shall not start now: from here on it has rows."""
-    for index in range(node.row.next_index, node.row.length or 0):
-        instance = InstanceRow(task_id=node.spec.task_id, map_index=index)
-        node.instances[index] = instance
+    write_rest(step, node)
+    for instance in waiting(node):
         step.move(instance, Cause.CANCELLED, CANCELLED)
-    if node.unstarted:
-        node.row.next_index += node.unstarted
-        step.node_changed(node)
 
 
 def _go_on_all(step: Step) -> None:
@@ -209,8 +255,13 @@ def _go_on_all(step: Step) -> None:
 
 def _go_on(step: Step, node: Node) -> list[InstanceRow]:
     """Start what is left of a task, or leave it waiting; close what stays as bad as it was."""
-    step.run.add_rest(node)
     if node.inside and node.expanded:
-        indexes = range(node.row.length or 0)
-        return [one for index in indexes for one in judge_inside(step, node, index)]
+        return judge_each(step, node)
+    if node.unstarted and not node.held:  # a row that waits stands for all that never started
+        index = node.row.next_index
+        node.instances[index] = InstanceRow(task_id=node.spec.task_id, map_index=index)
+        step.changed(node.instances[index])
+        node.row.next_index += 1
+        step.node_changed(node)
+        node.held = True
     return judge(step, node)

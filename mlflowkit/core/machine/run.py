@@ -100,7 +100,9 @@ class Node:
         "position",
         "row",
         "setups",
+        "sources",
         "spec",
+        "swept",
         "whole",
     )
 
@@ -116,8 +118,9 @@ class Node:
         #: (of the same mapped group), and those that count as a whole.
         self.inside: tuple[Node, ...] = ()
         self.whole: tuple[Node, ...] = ()
-        #: Setup tasks further up that it needs as well.
+        #: Setup tasks further up that it needs as well, and what it expands over.
         self.setups: tuple[Node, ...] = ()
+        self.sources: tuple[Node, ...] = ()
         #: Ended task instances of `whole`, by state, and tasks of it that have not ended.
         self.above: Counter[TaskState] = Counter()
         self.open_above = 0
@@ -125,8 +128,11 @@ class Node:
         self.done = False
         #: Task instances that hold a place.
         self.out = 0
-        #: Some of its instances were cleared, and wait once more for those above.
+        #: It was expanded, and some of its instances were cleared: they, and those that
+        #: never started, wait once more for those above.
         self.held = False
+        #: In a mapped group: what is above as a whole has decided; all indexes were told.
+        self.swept = False
 
     @property
     def mapped(self) -> bool:
@@ -180,8 +186,9 @@ class Run:
             task.task_id: Node(position, task, NodeRow(task_id=task.task_id))
             for position, task in enumerate(spec.tasks.values())
         }
-        #: For each setup task, the tasks further down that need it as well.
-        self.setup_for: dict[TaskId, list[Node]] = {}
+        #: For each task, those that need it although they do not stand directly below:
+        #: it is a setup of theirs, or what they expand over.
+        self.also_below: dict[TaskId, list[Node]] = {}
         self._join()
         #: What may start: the more important first, then tasks as they were written, then by
         #: map index, `REST` for those of a mapped task that never started. The order follows
@@ -201,14 +208,17 @@ class Run:
             node.inside = tuple(up for up in above if node.beside(up))
             node.whole = tuple(up for up in above if not node.beside(up))
             node.open_above = len(node.whole)
-        if not any(task.setup for task in self.spec.tasks.values()):
-            return
+            axes = node.spec.expansion.axes if node.spec.expansion else ()
+            names = dict.fromkeys(ref.task_id for axis in axes for ref in axis.sources())
+            node.sources = tuple(self.nodes[name] for name in names)
+        if any(task.setup for task in self.spec.tasks.values()):
+            for name, node in self.nodes.items():
+                further_up = self.spec.setups_further_up(name)
+                node.setups = tuple(self.nodes[setup] for setup in further_up)
         for node in self.nodes.values():
-            node.setups = tuple(
-                self.nodes[s] for s in self.spec.setups_further_up(node.spec.task_id)
-            )
-            for setup in node.setups:
-                self.setup_for.setdefault(setup.spec.task_id, []).append(node)
+            for up in dict.fromkeys((*node.setups, *node.sources)):
+                if up.spec.task_id not in node.spec.upstream:
+                    self.also_below.setdefault(up.spec.task_id, []).append(node)
 
     @property
     def run_id(self) -> RunId:
@@ -226,14 +236,14 @@ class Run:
     def below(self, node: Node) -> list[Node]:
         """The tasks that listen to how it ends."""
         nodes = [self.nodes[t] for t in self.spec.downstream(node.spec.task_id)]
-        return nodes + self.setup_for.get(node.spec.task_id, [])
+        return nodes + self.also_below.get(node.spec.task_id, [])
 
     def add_ready(self, node: Node, map_index: int) -> None:
         self.ready.push(node.spec, node.position, map_index)
 
     def add_rest(self, node: Node) -> None:
-        """What is left of an expanded task, if anything."""
-        if node.unstarted:
+        """What is left of an expanded task, if anything, and if it need not wait."""
+        if node.unstarted and not node.held:
             self.add_ready(node, REST)
 
     def add_alarm(self, when: datetime, task_id: TaskId, map_index: int) -> None:
@@ -337,7 +347,8 @@ def recount(run: Run) -> None:
     for node in run.nodes.values():
         node.done = node.is_whole()
         states = {i.state for i in node.instances.values()}
-        node.held = node.expanded and TaskState.NONE in states
+        node.held = node.expanded and not node.inside and TaskState.NONE in states
+        node.swept = False
         for index, task_ids in node.row.left_out.items():
             for task_id in task_ids:
                 here = (task_id, index)

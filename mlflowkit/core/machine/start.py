@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from mlflowkit.core.decisions import Launch, WakeAt
 from mlflowkit.core.events import PlacesOffered
-from mlflowkit.core.machine.flow import judge, settle, single
+from mlflowkit.core.machine.flow import judge, judge_each, settle, single
 from mlflowkit.core.machine.ready import Lane
 from mlflowkit.core.machine.run import REST, WHOLE_RUN, InstanceRow, Node
 from mlflowkit.core.machine.step import Step
@@ -43,7 +43,8 @@ def past_settled(step: Step, task_ids: Iterable[TaskId]) -> None:
         if node is not None and node.row.waits_past:
             node.row.waits_past = False
             step.node_changed(node)
-            ended += judge(step, node)
+            inside = node.inside and node.expanded
+            ended += judge_each(step, node) if inside else judge(step, node)
     settle(step, ended)
 
 

@@ -21,11 +21,13 @@ from mlflowkit.errors import IllegalEvent
 class Step:
     """A run, the time, and what has changed so far."""
 
-    __slots__ = ("now", "outcome", "run")
+    __slots__ = ("broke", "now", "outcome", "run")
 
     def __init__(self, run: Run, now: datetime) -> None:
         self.run, self.now = run, now
         self.outcome = Outcome()
+        #: The first task that failed for good in this step.
+        self.broke: TaskId | None = None
 
     def decide(self, decision: Decision) -> None:
         self.outcome.decisions.append(decision)
@@ -51,6 +53,8 @@ class Step:
         if after is None:
             raise IllegalEvent(f"task instance {instance.task_id!r}", before, cause)
         instance.state, instance.reason = after, reason
+        if after is TaskState.FAILED and cause is not Cause.CANCELLED:
+            self.broke = self.broke or instance.task_id
         held = (after in HOLDS_PLACE) - (before in HOLDS_PLACE)
         if held:
             self.run.hold(instance, held)

@@ -11,6 +11,12 @@ from mlflowkit.core.states import ENDED, Cause, TaskState
 from mlflowkit.core.trigger_rule import Above, TriggerRule, Verdict, judge
 
 _S = TaskState
+#: What the end of a task means for those that cannot do without it.
+_NEED = {
+    _S.FAILED: Verdict.FAIL,
+    _S.UPSTREAM_FAILED: Verdict.FAIL,
+    _S.SKIPPED: Verdict.SKIP,
+}
 #: Where a skip above is why it is skipped.
 _BY_SKIP = frozenset({TriggerRule.ALL_SUCCESS, TriggerRule.NONE_SKIPPED})
 
@@ -18,25 +24,45 @@ _BY_SKIP = frozenset({TriggerRule.ALL_SUCCESS, TriggerRule.NONE_SKIPPED})
 def verdict_at(node: Node, index: int) -> Verdict:
     """May instance `index` of the task start? `UNMAPPED`: the task as a whole.
 
-    Setup tasks further up come first: what they make ready is needed under every rule.
+    What it needs beside its trigger rule comes first: setup tasks further up (but for the
+    rule `always`), and, until it is expanded, what it expands over.
     """
-    found = _setups(node.setups)
-    if found is not Verdict.RUN:
-        return found
-    if not node.inside and not node.whole:
+    needs = _needs(node, index)
+    if needs in (Verdict.FAIL, Verdict.SKIP):
+        return needs
+    found = Verdict.RUN
+    if node.inside or node.whole:
+        found = judge(node.spec.trigger_rule, _above(node, index))
+    return needs if found is Verdict.RUN else found
+
+
+def _needs(node: Node, index: int) -> Verdict:
+    if not node.setups and not node.sources:
         return Verdict.RUN
-    return judge(node.spec.trigger_rule, _above(node, index))
+    found = set[Verdict]()
+    if node.spec.trigger_rule is not TriggerRule.ALWAYS:
+        found |= {_of_setup(node, setup, index) for setup in node.setups}
+    if not node.expanded:
+        found |= {_of_source(source) for source in node.sources}
+    order = (Verdict.FAIL, Verdict.SKIP, Verdict.WAIT)
+    return next((one for one in order if one in found), Verdict.RUN)
 
 
-def _setups(setups: Iterable[Node]) -> Verdict:
-    waits = False
-    for setup in setups:
-        if any(setup.counts[state] for state in BAD):
-            return Verdict.FAIL
-        if setup.counts[_S.SKIPPED]:
-            return Verdict.SKIP
-        waits |= not setup.done
-    return Verdict.WAIT if waits else Verdict.RUN
+def _of_setup(node: Node, setup: Node, index: int) -> Verdict:
+    """A setup of the same mapped group is asked for its instance of that index alone."""
+    if node.beside(setup):
+        state = _state_inside(setup, index)
+        return Verdict.WAIT if state is None else _NEED.get(state, Verdict.RUN)
+    states = (state for state in (*BAD, _S.SKIPPED) if setup.counts[state])
+    found = next((_NEED[state] for state in states), Verdict.RUN)
+    return Verdict.WAIT if found is Verdict.RUN and not setup.done else found
+
+
+def _of_source(source: Node) -> Verdict:
+    """Of a mapped source those count that succeeded, whatever the others did."""
+    if not source.done:
+        return Verdict.WAIT
+    return Verdict.RUN if source.expanded else _NEED.get(source.outcome(), Verdict.RUN)
 
 
 def _above(node: Node, index: int) -> Above:
@@ -48,22 +74,29 @@ def _above(node: Node, index: int) -> Above:
             still_open += state is None
             if state is not None:
                 seen[state] += 1
-    setups = Counter[TaskState]()
-    how_many = 0
-    if node.spec.trigger_rule is TriggerRule.ALL_DONE_SETUP_SUCCESS:
-        direct = [up for up in (*node.whole, *node.inside) if up.spec.setup]
-        how_many = len(direct)
-        setups.update(up.outcome() for up in direct if up.done)
+    setups = _setups_above(node, index)
     return Above(
         success=seen[_S.SUCCESS],
         skipped=seen[_S.SKIPPED],
         failed=seen[_S.FAILED] + seen[_S.UPSTREAM_FAILED],
         failed_itself=seen[_S.FAILED],
         done=not still_open,
-        setups=how_many,
+        setups=setups.total(),
         setups_success=setups[_S.SUCCESS],
         setups_skipped=setups[_S.SKIPPED],
     )
+
+
+def _setups_above(node: Node, index: int) -> Counter[TaskState]:
+    """How the setup instances directly above ended; one is enough for what tears down."""
+    found = Counter[TaskState]()
+    if node.spec.trigger_rule is TriggerRule.ALL_DONE_SETUP_SUCCESS:
+        for up in node.whole:
+            if up.spec.setup:
+                found.update(up.counts)
+        states = (_state_inside(up, index) for up in node.inside if up.spec.setup)
+        found.update(state for state in states if state is not None)
+    return found
 
 
 def _state_inside(up: Node, index: int) -> TaskState | None:
@@ -82,16 +115,18 @@ def why_closed(node: Node, index: int, found: Verdict) -> tuple[Cause, str]:
             return Cause.UPSTREAM_FAILED, f"task {name!r} failed"
         return Cause.UPSTREAM_FAILED, f"none of the tasks above succeeded ({rule})"
     name = next(_ended_as(node, index, (_S.SKIPPED,)), None)
-    if name is not None and (rule in _BY_SKIP or node.setups):
+    needs = bool(node.setups) or (bool(node.sources) and not node.expanded)
+    if name is not None and (rule in _BY_SKIP or needs):
         return Cause.UPSTREAM_SKIPPED, f"task {name!r} was skipped"
     return Cause.RULE_NOT_MET, f"its trigger rule {rule} cannot be met"
 
 
 def _ended_as(node: Node, index: int, states: Iterable[TaskState]) -> Iterator[str]:
     wanted = frozenset(states)
-    for up in (*node.setups, *node.whole):
-        if any(up.counts[state] for state in wanted):
-            yield str(up.spec.task_id)
-    for up in node.inside:
-        if _state_inside(up, index) in wanted:
+    for up in (*node.setups, *node.sources, *node.whole, *node.inside):
+        if node.beside(up):
+            found = _state_inside(up, index) in wanted
+        else:
+            found = any(up.counts[state] for state in wanted)
+        if found:
             yield str(up.spec.task_id)

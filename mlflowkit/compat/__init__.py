@@ -1,0 +1,1 @@
+"""Files written for other systems, run as they are."""

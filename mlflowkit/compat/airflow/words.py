@@ -1,0 +1,78 @@
+"""What to do instead of each thing of Airflow's that is not here: one place for the words."""
+
+from __future__ import annotations
+
+from typing import Final
+
+DATABASE: Final = (
+    "there is no database of Airflow's to open: use Variable, BaseHook.get_connection, "
+    "ti.xcom_pull, or the `mlflowkit runs` commands"
+)
+DEFERRABLE: Final = (
+    'there are no triggers: write a sensor with mode="reschedule", which holds no worker '
+    "while it waits"
+)
+DAG_BAG: Final = "list DAGs with `mlflowkit dags list`, and test them with dag.test()"
+MAIL: Final = "mlflowkit sends no mail: use smtplib, or a hook of your own, in a callback"
+PLUGINS: Final = "there are no plugins: import your operators and hooks from a module"
+SUB_DAG: Final = "Airflow 3 took it out: use a TaskGroup"
+SLA: Final = "Airflow 3 took it out: use execution_timeout, dagrun_timeout or a callback"
+STATS: Final = "no metrics are sent: take it out"
+CLI: Final = "use `mlflowkit run --airflow FILE.py`"
+VIRTUALENV: Final = (
+    "a task runs in the interpreter of its run: install what it needs there, or start "
+    "another interpreter with BashOperator"
+)
+DOCKER: Final = "run the image with KubernetesPodOperator, or call docker with BashOperator"
+SPARK: Final = "call spark-submit with BashOperator"
+LISTENER: Final = "there are no listeners: use on_success_callback and on_failure_callback"
+NOTIFIER: Final = "write a function and give it as on_failure_callback"
+ALIAS: Final = "name the assets themselves as outlets"
+METADATA: Final = "write outlet_events[asset].extra = {...} in the task instead"
+EVENT_DRIVEN: Final = "nothing watches for outside events: use a sensor"
+OBJECT_STORAGE: Final = "use S3Hook, or fsspec's own paths"
+PROVIDER: Final = (
+    "mlflowkit has no such provider: write the task with @task and the service's own "
+    "Python library"
+)
+UNKNOWN: Final = "mlflowkit does not know it: see docs/how-to/from-airflow.md for what there is"
+XCOM_CLASS: Final = "use ti.xcom_push and ti.xcom_pull"
+#: What a file written for Airflow 3 cannot use any more.
+GONE_IN_3: Final = {
+    "execution_date": "Airflow 3 took it out: use logical_date",
+    "next_execution_date": "Airflow 3 took it out: use data_interval_end",
+    "next_ds": "Airflow 3 took it out: use data_interval_end | ds",
+    "next_ds_nodash": "Airflow 3 took it out: use data_interval_end | ds_nodash",
+    "prev_execution_date": "Airflow 3 took it out: use data_interval_start",
+    "prev_execution_date_success": "Airflow 3 took it out: use prev_data_interval_start_success",
+    "prev_ds": "Airflow 3 took it out: use macros.ds_add(ds, -1)",
+    "prev_ds_nodash": "Airflow 3 took it out: use macros.ds_add(ds, -1)",
+    "yesterday_ds": "Airflow 3 took it out: use macros.ds_add(ds, -1)",
+    "yesterday_ds_nodash": "Airflow 3 took it out: use macros.ds_add(ds, -1)",
+    "tomorrow_ds": "Airflow 3 took it out: use macros.ds_add(ds, 1)",
+    "tomorrow_ds_nodash": "Airflow 3 took it out: use macros.ds_add(ds, 1)",
+}
+#: Options of a DAG that Airflow 3 no longer takes.
+DAG_OPTIONS_GONE_IN_3: Final = {
+    "schedule_interval": "Airflow 3 took it out: use schedule",
+    "timetable": "Airflow 3 took it out: use schedule",
+    "concurrency": "Airflow 3 took it out: use max_active_tasks",
+    "fail_stop": "Airflow 3 took it out: use fail_fast",
+    "default_view": "Airflow 3 took it out: take it out",
+    "orientation": "Airflow 3 took it out: take it out",
+}
+#: Kinds of `@task` that are not here.
+TASK_KINDS: Final = {
+    "virtualenv": VIRTUALENV,
+    "external_python": VIRTUALENV,
+    "branch_virtualenv": VIRTUALENV,
+    "branch_external_python": VIRTUALENV,
+    "docker": DOCKER,
+    "kubernetes": "run an image with KubernetesPodOperator",
+    "kubernetes_cmd": "run an image with KubernetesPodOperator",
+    "pyspark": SPARK,
+    "snowpark": PROVIDER,
+    "stub": UNKNOWN,
+    "agent": PROVIDER,
+    "llm": PROVIDER,
+}
