@@ -122,7 +122,8 @@ class TaskRun(TestRun):
             mapped = self._run.nodes[ref.task_id].mapped
             if not mapped and (str(ref.task_id), ref.key) not in given:
                 name = ref.task_id if ref.key == RETURN_VALUE else (ref.task_id, ref.key)
-                why = f"it takes a value of {ref.task_id!r}: give xcoms={{{name!r}: …}}"
+                why = f"it takes a value of {ref.task_id!r}: give xcoms={{{name!r}: …}}, "
+                why += "or --xcom in a terminal"
                 raise CannotTestTask(node.spec.task_id, why)
 
 

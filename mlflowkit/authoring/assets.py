@@ -159,7 +159,7 @@ def _checked(text: object) -> str:
     if len(text) > LONGEST:
         raise BadAsset(f"{text[:40]}…", f"has a name of more than {LONGEST} characters")
     if not text.isascii() or not text.isprintable():
-        why = "has characters that are not printable ASCII: quote them (%C3%A9, %0A)"
+        why = "has characters that are not ASCII, or not printable: quote them (%C3%A9)"
         raise BadAsset(text, why)
     return text
 

@@ -6,6 +6,7 @@ loses nothing when a process dies; a power cut may lose the last moments, never 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import threading
@@ -93,7 +94,7 @@ def open_database(home: Path, *, synchronous: str = "NORMAL") -> Database:
         connection.execute("PRAGMA cache_size=-16000")
 
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        _make_private(path)
     except OSError as exc:
         raise HomeUnwritable(home, exc.strerror or str(exc)) from exc
     try:
@@ -103,6 +104,23 @@ def open_database(home: Path, *, synchronous: str = "NORMAL") -> Database:
     except DatabaseError as exc:
         raise StoreDamaged(path, str(exc.orig)) from exc
     return Database(engine, path)
+
+
+def _make_private(path: Path) -> None:
+    """Make the file, for its owner alone, unless it is there.
+
+    One that is there is never opened here: closing it would take this process's locks from
+    it (POSIX), and another process would then throw away what is still in the WAL.
+    """
+    if path.exists():
+        if not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return
+    try:
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        os.close(os.open(path, flags, 0o600))
+    except FileExistsError:
+        return  # another process was faster
 
 
 def _version(engine: Engine) -> str | None:

@@ -110,7 +110,7 @@ def test_a_task_that_is_skipped_has_updated_nothing(office: Office) -> None:
 
 
 def test_asset_or_time_goes_by_both(office: Office) -> None:
-    hourly = CronTriggerTimetable("0 * * * *", timezone="UTC")
+    hourly = CronTriggerTimetable("30 * * * *", timezone="UTC")
     office.publish(waiting("both", AssetOrTimeSchedule(timetable=hourly, assets=IMAGES)))
     run(office, bringing(1))
     office.pass_time(timedelta(hours=1))

@@ -62,7 +62,7 @@ def test_an_airflow_that_was_imported_stands_aside_and_comes_back(
     with answering(2):
         assert not hasattr(importlib.import_module("airflow"), "REAL")
     assert importlib.import_module("airflow") is real
-    monkeypatch.delitem(sys.modules, "airflow")
+    del sys.modules["airflow"]
 
 
 def test_libraries_that_look_at_all_modules_are_told_no() -> None:

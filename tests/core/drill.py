@@ -244,7 +244,9 @@ class Drill(RuleBasedStateMachine):
         run, rows = self.world.run, self.world.rows
         assert set(run.live_attempts()) == set(self.alive), "an attempt was forgotten"
         assert self.closed == int(rows.run.state in RUN_ENDED)
-        assert anatomy(rows.load(self.world.spec)) == anatomy(run)
+        loaded = rows.load(self.world.spec)
+        found = differences(run, loaded)
+        assert not found, f"a loaded run is another one: {found}"
         if rows.run.state is RunState.RUNNING:
             self.all_is_judged()
         for row in rows.instances.values():
@@ -288,7 +290,9 @@ class Drill(RuleBasedStateMachine):
 
     def replay_agrees(self) -> None:
         again = replay(Run(self.world.spec, RunRow(run_id=RUN)), self.world.log)
-        assert anatomy(again) == anatomy(self.world.rows.load(self.world.spec))
+        loaded = self.world.rows.load(self.world.spec)
+        found = differences(again, loaded)
+        assert not found, f"a replay makes another run: {found}"
 
 
 _KIND_OF_END = {
@@ -297,6 +301,16 @@ _KIND_OF_END = {
     TaskState.UP_FOR_RETRY: "retry",
     TaskState.SKIPPED: "skipped",
 }
+
+
+def differences(one: Run, other: Run) -> dict[str, object]:
+    """Where two runs are not the same; for people, only that."""
+    left, right = anatomy(one), anatomy(other)
+    if left == right:
+        return {}
+    left |= {f"task {task_id}": node for task_id, node in left.pop("nodes").items()}
+    right |= {f"task {task_id}": node for task_id, node in right.pop("nodes").items()}
+    return {key: (left[key], right[key]) for key in left if left[key] != right[key]}
 
 
 def success_of(attempt: AttemptId, length: int | None) -> AttemptSucceeded:

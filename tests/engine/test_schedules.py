@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,6 +15,7 @@ from sqlalchemy import select
 
 from mlflowkit import DAG, task
 from mlflowkit.errors import DagNotPublished, PublishedElsewhere
+from mlflowkit.run_handle import database
 from mlflowkit.store.tables import runs
 from mlflowkit.timetables import CronTriggerTimetable
 from tests.engine.scheduling import DAY, HOUR, MINUTE, NOON, Clock, Office
@@ -315,3 +318,27 @@ def test_a_number_that_a_person_took_for_a_run_is_passed_over(office: Office) ->
     office.pass_time(HOUR)
     office.pass_time(HOUR)
     assert [r.run_id for r in office.rows("d")] == ["d/1", "d/3", "d/4", "d/5"]
+
+
+def test_what_an_engine_writes_is_seen_by_others_though_its_process_reads_the_store_twice(
+    offices: Offices,
+) -> None:
+    """Opening the file beside SQLite and closing it would take the locks of the process."""
+    office = offices.open()
+    database(offices.home)  # a second time in this process
+    assert _runs_that_others_see(offices.home) == "[]"
+    office.publish(made())
+    office.settle()
+    assert _runs_that_others_see(offices.home) == "['d/1']"
+
+
+def _runs_that_others_see(home: Path) -> str:
+    code = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); "
+        "print([r for r, in c.execute('select run_id from runs')]); c.close()"
+    )
+    path = str(home / "store.db")
+    done = subprocess.run(
+        [sys.executable, "-c", code, path], check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()

@@ -174,7 +174,9 @@ def _set_up_again(step: Step, torn_down: set[TaskId]) -> None:
             if not torn_down.isdisjoint(teardowns):
                 if _clear_for(step, node, run.nodes[setup]):
                     todo.append(run.nodes[setup])  # it may need others itself
-        for name in {*run.spec.downstream(node.spec.task_id)}.union(*(t for _, t in around)):
+        for name in {*run.spec.downstream(node.spec.task_id)}.union(
+            *(t for _, t in around)
+        ):
             if run.spec.tasks[name].teardown:
                 _clear_for(step, node, run.nodes[name])
 
@@ -257,7 +259,9 @@ def _go_on(step: Step, node: Node) -> list[InstanceRow]:
     """Start what is left of a task, or leave it waiting; close what stays as bad as it was."""
     if node.inside and node.expanded:
         return judge_each(step, node)
-    if node.unstarted and not node.held:  # a row that waits stands for all that never started
+    if (
+        node.unstarted and not node.held
+    ):  # a row that waits stands for all that never started
         index = node.row.next_index
         node.instances[index] = InstanceRow(task_id=node.spec.task_id, map_index=index)
         step.changed(node.instances[index])

@@ -28,9 +28,7 @@ def test_what_was_not_chosen_is_left_out_with_all_that_waits_for_it() -> None:
 
 
 def test_a_join_goes_on_with_whatever_was_chosen() -> None:
-    world = World(
-        dag("which > left > join; which > right > join", rules={"join": JOIN})
-    )
+    world = World(dag("which > left > join; which > right > join", rules={"join": JOIN}))
     world.places(1)
     world.succeed("which", chosen="left")
     assert world.launched() == ["left"]

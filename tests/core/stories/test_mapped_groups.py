@@ -130,7 +130,9 @@ def test_more_than_the_limit_fails_the_whole_group() -> None:
     }
 
 
-def test_a_task_of_the_group_that_could_start_early_waits_for_what_it_expands_over() -> None:
+def test_a_task_of_the_group_that_could_start_early_waits_for_what_it_expands_over() -> (
+    None
+):
     """`fit` has another way in, and its rule is met before `load` has ended."""
     world = World(
         dag(
