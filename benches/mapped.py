@@ -6,42 +6,29 @@ memory is the largest proportional set size (PSS) seen, looked at twice a second
 
 from __future__ import annotations
 
-import os
-import tempfile
 import threading
 from pathlib import Path
 
 import psutil
 
 from benches.dags import fan_dag
-from benches.runs import _engine_process, _median, _seconds, _wait_until_gone
+from benches.runs import engine_home, engine_process, median, run_seconds
 
 SMALL, LARGE = 100, 100_000
 
 
 def run() -> dict[str, object]:
     """Seconds, the ratio of the cost per task, and MiB."""
-    os.environ["MLFLOWKIT_PARALLELISM"] = "2"
-    with tempfile.TemporaryDirectory() as home:
-        os.environ["MLFLOWKIT_HOME"] = home
-        from mlflowkit.engine.client import EngineClient
-
-        try:
-            return _measure(Path(home))
-        finally:
-            client = EngineClient(Path(home))
-            if client.connect():
-                client.call("stop")
-            _wait_until_gone(Path(home))
-            del os.environ["MLFLOWKIT_HOME"], os.environ["MLFLOWKIT_PARALLELISM"]
+    with engine_home() as home:
+        return _measure(home)
 
 
 def _measure(home: Path) -> dict[str, object]:
     fan = fan_dag()
-    _seconds(fan, n=SMALL)
-    small = _median([_seconds(fan, n=SMALL) for _ in range(5)]) / SMALL
-    with _Peak(_engine_process(home)) as peak:
-        large = _seconds(fan, n=LARGE)
+    run_seconds(fan, n=SMALL)
+    small = median([run_seconds(fan, n=SMALL) for _ in range(5)]) / SMALL
+    with _Peak(engine_process(home)) as peak:
+        large = run_seconds(fan, n=LARGE)
     return {
         f"1 → {SMALL} → 1, ms a task": small * 1000,
         f"1 → {LARGE:,} → 1, s": large,

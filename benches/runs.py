@@ -11,7 +11,8 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,20 @@ ROUNDS = 5
 
 def run() -> dict[str, object]:
     """Seconds (median of the rounds), and the ratio to Dask's."""
+    with engine_home() as home:
+        return _measure(home)
+
+
+@contextmanager
+def engine_home() -> Iterator[Path]:
+    """A home of its own, for an engine with two worker processes that is stopped at the end."""
     os.environ["MLFLOWKIT_PARALLELISM"] = "2"
     with tempfile.TemporaryDirectory() as home:
         os.environ["MLFLOWKIT_HOME"] = home
         from mlflowkit.engine.client import EngineClient
 
         try:
-            return _measure(Path(home))
+            yield Path(home)
         finally:
             client = EngineClient(Path(home))
             if client.connect():
@@ -44,7 +52,7 @@ def _measure(home: Path) -> dict[str, object]:
     from distributed import Client, LocalCluster
 
     chain, fan = chain_dag(), fan_dag()
-    _seconds(chain)  # starts the engine and the template
+    run_seconds(chain)  # starts the engine and the template
     found: dict[str, object] = {}
     with (
         LocalCluster(
@@ -54,11 +62,11 @@ def _measure(home: Path) -> dict[str, object]:
     ):
         _dask_chain(client)
         pairs = [
-            (_seconds(chain), _timed(lambda: _dask_chain(client))) for _ in range(ROUNDS)
+            (run_seconds(chain), _timed(lambda: _dask_chain(client))) for _ in range(ROUNDS)
         ]
-        found["chain of 40, s"] = _median([ours for ours, _ in pairs])
-        found["chain of 40, Dask, s"] = _median([theirs for _, theirs in pairs])
-        found["chain of 40, Dask's time / ours"] = _median([t / o for o, t in pairs])
+        found["chain of 40, s"] = median([ours for ours, _ in pairs])
+        found["chain of 40, Dask, s"] = median([theirs for _, theirs in pairs])
+        found["chain of 40, Dask's time / ours"] = median([t / o for o, t in pairs])
         _dask_fan(client, 100)
         found["1 → 1,000 → 1, Dask, s"] = _timed(lambda: _dask_fan(client, 1_000))
     found |= _fans(fan, home)
@@ -68,12 +76,12 @@ def _measure(home: Path) -> dict[str, object]:
 def _fans(fan: Any, home: Path) -> dict[str, object]:
     found: dict[str, object] = {}
     per_task: dict[int, float] = {}
-    engine = _engine_process(home)
-    _seconds(fan, n=100)
+    engine = engine_process(home)
+    run_seconds(fan, n=100)
     before = engine.memory_full_info().pss
     for size in SIZES:
         rounds = ROUNDS if size < SIZES[-1] else 2
-        seconds = _median([_seconds(fan, n=size) for _ in range(rounds)])
+        seconds = median([run_seconds(fan, n=size) for _ in range(rounds)])
         per_task[size] = seconds / size
         found[f"1 → {size:,} → 1, s"] = seconds
     largest, smallest = SIZES[-1], SIZES[0]
@@ -83,10 +91,10 @@ def _fans(fan: Any, home: Path) -> dict[str, object]:
     return found
 
 
-def _seconds(dag: Any, **params: int) -> float:
+def run_seconds(dag: Any, **params: int) -> float:
     """From the run's creation to its committed end, as the store has them."""
     view = dag.run(params, wait=True).view()
-    return (view.ended_at - view.created_at).total_seconds()
+    return (view.ended_at - view.created_at).totalseconds()
 
 
 def _dask_chain(client: Any) -> None:
@@ -107,11 +115,11 @@ def _timed(call: Callable[[], None]) -> float:
     return time.perf_counter() - began
 
 
-def _median(values: list[float]) -> float:
+def median(values: list[float]) -> float:
     return statistics.median(values)
 
 
-def _engine_process(home: Path) -> psutil.Process:
+def engine_process(home: Path) -> psutil.Process:
     return psutil.Process(int((home / "engine.lock").read_text()))
 
 

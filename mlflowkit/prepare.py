@@ -19,7 +19,7 @@ from mlflowkit.core.timetable import (
     info_to_json,
 )
 from mlflowkit.worker.attempt import Executable
-from mlflowkit.worker.run_context import Context
+from mlflowkit.worker.run_context import Context, Sources
 
 
 def prepared(
@@ -67,10 +67,11 @@ def ask_timetable(timetable: Timetable, given: Mapping[str, Any]) -> bytes:
     """What a person's own timetable says comes next: a run, or null, as JSON."""
 
     def moment(name: str) -> datetime | None:
-        return datetime.fromisoformat(given[name]) if given[name] else None
+        return shown(datetime.fromisoformat(given[name])) if given[name] else None
 
-    last = given["last"]
-    interval = DataInterval(*map(datetime.fromisoformat, last)) if last else None
+    shown, last = Sources.shown, given["last"]
+    ends = [shown(datetime.fromisoformat(one)) for one in last or ()]
+    interval = DataInterval(*ends) if ends else None
     now = moment("now")
     assert now is not None
     restriction = TimeRestriction(

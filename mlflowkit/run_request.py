@@ -21,12 +21,14 @@ from mlflowkit.authoring.schedule import aware, schedule_zone
 from mlflowkit.core.planner import manual_interval
 from mlflowkit.core.spec import DagSpec, TaskSpec
 from mlflowkit.core.timetable import timetable_from_json
+from mlflowkit.core.timetable.zones import plain
 from mlflowkit.core.values import INLINE_LIMIT, StoredValue
 from mlflowkit.errors import ShapeChanged
 from mlflowkit.nbrun.injection import is_plain
 from mlflowkit.ports import STORED, RunRequest, Surroundings
 from mlflowkit.settings import settings
 from mlflowkit.surroundings import surroundings
+from mlflowkit.worker.context_sources import Sources
 
 #: Stores a value; the second argument says where it comes from, for messages.
 Dump = Callable[[object, str], StoredValue]
@@ -88,8 +90,8 @@ def moments(dag: DAG, logical: datetime) -> tuple[datetime, tuple[datetime, date
     given = aware(f"DAG {dag.dag_id!r}", logical, zone, option="logical_date")
     assert given is not None
     date = given.astimezone(UTC)
-    found = manual_interval(timetable, date)
-    return date, (found.start, found.end)
+    found = manual_interval(timetable, Sources.shown(date) if dag.own_timetable else date)
+    return date, (plain(found.start), plain(found.end))
 
 
 def _request(

@@ -93,6 +93,10 @@ def make_bundle(dag: DAG, home: Path) -> Bundle:
     spec = dag.spec()
     contents = _Contents()
     mine = TemplateSurvey(dag, contents)
+    contents.notes += [
+        f"{name} has .partial(), but was never mapped by .expand(): it is no task of the DAG"
+        for name in sorted(dag.partials)
+    ]
     for task in dag.tasks:
         _take_in(contents, task, mine)
     contents.callbacks = dag.callbacks

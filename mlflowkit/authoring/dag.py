@@ -130,6 +130,8 @@ class DAG:
         #: The DAGs of the file that it was loaded from, by id.
         self.loaded_with: Mapping[str, DAG] = {}
         self._groups: dict[str, TaskGroup] = {}
+        #: Names of what has shared arguments, and was not yet mapped over anything.
+        self.partials: set[str] = set()
         #: How often ids were asked for: where the search for a free one goes on.
         self._numbers: dict[str, int] = {}
         opened.made(self)
@@ -330,7 +332,7 @@ class DAG:
         places: int | None = None,
         pools: Mapping[str, int] | None = None,
         manual: Iterable[object] = (),
-        caught_up: bool = False,
+        caught_up: bool | None = None,
         seed: int = 0,
     ) -> Simulation:
         """What would happen from `start` to `end` if it was published at `start`: a month of
@@ -349,7 +351,8 @@ class DAG:
             places: Attempts that may run at once; None: no limit.
             pools: Slots by name; pools that do not stand here have no limit.
             manual: Moments at which a person starts a run.
-            caught_up: With catchup: what was due before `start` has run already.
+            caught_up: What was due before `start` has run already. None: without catchup it
+                has, with catchup it starts at once.
             seed: Of durations that are spans.
 
         Raises:

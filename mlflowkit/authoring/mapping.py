@@ -51,6 +51,9 @@ class OperatorPartial:
         self.operator_class, self.task_id = operator_class, task_id
         self.options = dict(options)
         _check_known(operator_class, options)
+        dag, _ = surroundings_of(self.options)
+        if dag is not None:
+            dag.partials.add(task_id)
 
     def expand(self, **axes: object) -> MappedOperator:
         """One task instance for each combination of the items of `axes`."""
@@ -77,6 +80,8 @@ class OperatorPartial:
 
     def _make(self, over: Mapping[str, object]) -> MappedOperator:
         dag, group = surroundings_of(self.options)
+        if dag is not None:
+            dag.partials.discard(self.task_id)
         defaults = default_args_of(dag, group)
         fill = filling(self.operator_class, defaults, {*self.options, *over})
         return MappedOperator(

@@ -131,7 +131,14 @@ def seconds(name: str, value: object, where: str) -> timedelta | None:
         span = timedelta(seconds=value)
     if not isinstance(span, timedelta) or span < timedelta():
         raise BadOption(where, name, f"must be a timedelta or seconds, not {value!r}")
-    return span
+    return plain_span(span)
+
+
+def plain_span(span: timedelta) -> timedelta:
+    """The same span as a timedelta and nothing more: pendulum's is a subclass."""
+    if type(span) is timedelta:
+        return span
+    return timedelta(seconds=span.total_seconds())
 
 
 def whole(name: str, value: object, where: str) -> int:

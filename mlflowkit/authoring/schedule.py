@@ -13,6 +13,7 @@ from dateutil.relativedelta import relativedelta
 
 from mlflowkit.authoring.assets import BaseAsset
 from mlflowkit.authoring.machine_zone import machine_zone
+from mlflowkit.authoring.option_values import plain_span
 from mlflowkit.core.timetable import (
     ALIASES,
     AssetTriggeredTimetable,
@@ -29,7 +30,7 @@ from mlflowkit.core.timetable import (
     timetable_to_json,
 )
 from mlflowkit.core.timetable.steps import delta_text
-from mlflowkit.core.timetable.zones import zone_of
+from mlflowkit.core.timetable.zones import plain, zone_of
 from mlflowkit.errors import BadOption, BadSchedule, BadTimetable, BadZone, suggest
 
 #: Aliases that are no cron expression.
@@ -143,9 +144,9 @@ def aware(
         why = f"must be a datetime, not a {type(moment).__name__}"
         raise BadOption(where, option, why)
     if moment.tzinfo:
-        return moment
+        return plain(moment)
     zone = machine_zone() if timezone is None else zone_of(timezone)
-    return moment.replace(tzinfo=zone)
+    return plain(moment).replace(tzinfo=zone)
 
 
 def _of_text(
@@ -170,9 +171,10 @@ def _of_object(dag_id: str, schedule: object, data_intervals: bool) -> Timetable
     if isinstance(schedule, Timetable):
         return schedule
     if isinstance(schedule, timedelta | relativedelta):
+        delta = plain_span(schedule) if isinstance(schedule, timedelta) else schedule
         if data_intervals:
-            return DeltaDataIntervalTimetable(schedule)
-        return DeltaTriggerTimetable(schedule)
+            return DeltaDataIntervalTimetable(delta)
+        return DeltaTriggerTimetable(delta)
     if isinstance(schedule, BaseAsset):
         return AssetTriggeredTimetable(schedule)
     if not isinstance(schedule, list | tuple):

@@ -31,7 +31,7 @@ def simulate_dag(
     places: int | None = None,
     pools: Mapping[str, int] | None = None,
     manual: Iterable[object] = (),
-    caught_up: bool = False,
+    caught_up: bool | None = None,
     seed: int = 0,
 ) -> Simulation:
     """See `DAG.simulate`."""

@@ -14,6 +14,7 @@ from typing import Any, Final
 from mlflowkit.authoring.gantt import gantt_html
 from mlflowkit.core.history import AttemptRow, History, RunRow, TaskRow
 from mlflowkit.core.spec import instance_name
+from mlflowkit.core.states import TaskState
 from mlflowkit.core.stubs import Outcome
 from mlflowkit.errors import BadSimulation, MissingExtra, suggest
 
@@ -21,6 +22,12 @@ __all__ = ["AttemptRow", "Outcome", "RunRow", "Simulation", "TaskRow"]
 
 #: Runs that are listed one by one in a terminal.
 MOST_LINES: Final = 40
+#: States as they are told, the good ones first.
+_FIRST: Final = ("success", "failed", "upstream_failed", "skipped")
+_ORDER: Final = [
+    *_FIRST,
+    *(state for state in map(str, TaskState) if state not in _FIRST),
+]
 _TABLES: Final = ("runs", "tasks", "attempts")
 
 
@@ -139,7 +146,8 @@ def _columns(history: History, runs: list[RunRow]) -> list[str]:
             counts[row.run_id][row.state] += 1
     table = [("run", "logical date", "started", "took", "state", "tasks")]
     for run in runs:
-        told = ", ".join(f"{n} {state}" for state, n in counts[run.run_id].items())
+        found = counts[run.run_id]
+        told = ", ".join(f"{found[s]} {s}" for s in sorted(found, key=_ORDER.index))
         table.append(
             (
                 run.run_id,

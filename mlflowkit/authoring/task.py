@@ -110,6 +110,9 @@ class TaskFunction(Generic[P, R]):
     def partial(self, **kwargs: Any) -> MappedCall:
         """Arguments that all instances of the mapped task share."""
         check_call(f"task {self._name!r}", self.function, (), kwargs, some_missing=True)
+        dag = self._dag()
+        if dag is not None:
+            dag.partials.add(self._name)
         return MappedCall(self, kwargs)
 
     def expand(self, **axes: Any) -> XComArg:
@@ -127,7 +130,7 @@ class TaskFunction(Generic[P, R]):
         value: object,
     ) -> XComArg:
         """Add a task that is mapped: `over` is `axes.checked_axes` or `axes.checked_kwargs`."""
-        self._open_dag()
+        self._open_dag().partials.discard(self._name)
         where = f"task {self._name!r}"
         _, inside = surroundings_of(self.options)
         axes = over(where, value, shared, inside=inside)

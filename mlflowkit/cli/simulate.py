@@ -33,8 +33,11 @@ def simulate(
     places: int | None = typer.Option(
         None, min=1, help="Tasks that may run at once; default: no limit."
     ),
-    caught_up: bool = typer.Option(
-        False, "--caught-up", help="With catchup: what was due before has run already."
+    caught_up: bool | None = typer.Option(
+        None,
+        "--caught-up/--missed",
+        help="What was due before the start has run already, or was missed; default: missed "
+        "with catchup.",
     ),
     json: bool = typer.Option(False, "--json", help="Print runs and tasks as JSON."),
     airflow: bool = AIRFLOW,

@@ -43,14 +43,14 @@ def simulate(  # noqa: PLR0913 - each keyword is one ingredient
     places: int | None = None,
     pools: Mapping[str, int] | None = None,
     manual: Iterable[datetime] = (),
-    caught_up: bool = False,
+    caught_up: bool | None = None,
     seed: int = 0,
     zone: tzinfo = UTC,
 ) -> History:
     """What would happen if the DAG was published at `start`.
 
     Args:
-        start: The clock starts here. With catchup, what was due before starts at once.
+        start: The clock starts here.
         end: From here on nothing new starts; what is under way goes on to its end.
         timetable: In place of the spec's own: a person's, which only their process can ask.
         durations: Seconds, a timedelta, (shortest, longest), or a function of (run, task id,
@@ -64,7 +64,8 @@ def simulate(  # noqa: PLR0913 - each keyword is one ingredient
         places: Attempts that may run at once; None: no limit.
         pools: Slots by name; a pool that does not stand here has no limit.
         manual: When a person starts a run.
-        caught_up: What was due before `start` has run already.
+        caught_up: What was due before `start` has run already. None: without catchup it
+            has, with catchup it starts at once.
         seed: Of durations that are spans: the same seed gives the same times.
         zone: Of dates in `outcomes`.
 
@@ -86,7 +87,8 @@ def simulate(  # noqa: PLR0913 - each keyword is one ingredient
         Durations(spec, durations, seed),
         stubs or {},
     )
-    schedule = _Schedule(spec, chosen, start, caught_up=caught_up)
+    before = not spec.catchup if caught_up is None else caught_up
+    schedule = _Schedule(spec, chosen, start, caught_up=before)
     world = World(spec, schedule, tasks, places or NO_LIMIT, pools or {})
     moments = sorted(map(utc, manual))
     if moments and not start <= moments[0] <= moments[-1] < end:

@@ -143,7 +143,7 @@ def _once(path: Path, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _yaml(path: Path, text: str) -> Any:
-    import yaml  # type: ignore[import-untyped]  # its types are a distribution apart
+    import yaml
 
     try:
         return yaml.safe_load(text)

@@ -261,7 +261,7 @@ def chosen(given: Containers, all_of_them: Sequence[str], base: str) -> list[str
         return list(all_of_them)
     if not given:
         return [base] if given is None else []
-    return [given] if isinstance(given, str) else list(given)  # type: ignore[arg-type]
+    return [given] if isinstance(given, str) else list(given)
 
 
 def _secrets(where: str, given: Sequence[Secret] | None) -> list[Secret]:

@@ -147,17 +147,20 @@ def test_nothing_new_starts_at_the_end_but_what_is_under_way_goes_on() -> None:
 @pytest.mark.parametrize(
     ("catchup", "caught_up", "expected"),
     [
-        (True, False, ["27 -> 1 00:00", "28 -> 1 00:00", "1 -> 2 00:00"]),
-        (True, True, ["28 -> 1 00:00", "1 -> 2 00:00"]),
-        (False, False, ["28 -> 1 00:00", "1 -> 2 00:00"]),
-        (False, True, ["28 -> 1 00:00", "1 -> 2 00:00"]),
+        (True, None, ["26 -> 1 12:00", "27 -> 1 12:00", "28 -> 1 12:00", "1 -> 2 00:00"]),
+        (True, False, ["26 -> 1 12:00", "27 -> 1 12:00", "28 -> 1 12:00", "1 -> 2 00:00"]),
+        (True, True, ["1 -> 2 00:00"]),
+        (False, None, ["1 -> 2 00:00"]),
+        (False, False, ["28 -> 1 12:00", "1 -> 2 00:00"]),
+        (False, True, ["1 -> 2 00:00"]),
     ],
 )
 def test_what_was_due_before_starts_at_once_with_catchup_only(
-    catchup: bool, caught_up: bool, expected: list[str]
+    catchup: bool, caught_up: bool | None, expected: list[str]
 ) -> None:
-    made = spec("load", catchup=catchup, start_date=FIRST - timedelta(days=2))
-    history = simulate(made, FIRST, days(1) + HOUR, caught_up=caught_up)
+    made = spec("load", catchup=catchup, start_date=FIRST - timedelta(days=3))
+    start = FIRST + 12 * HOUR
+    history = simulate(made, start, days(1) + HOUR, caught_up=caught_up)
     found = [f"{run.logical_date.day} -> {at(run.start_date)}" for run in history.runs]
     assert found == expected
 

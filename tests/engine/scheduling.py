@@ -11,7 +11,7 @@ from typing import Any
 
 from mlflowkit.app import make_engine, make_request
 from mlflowkit.authoring.dag import DAG
-from mlflowkit.core.events import AttemptStarted, AttemptSucceeded
+from mlflowkit.core.events import AttemptFailed, AttemptStarted, AttemptSucceeded
 from mlflowkit.core.spec import AttemptId, DagId
 from mlflowkit.core.timetable import Timetable, timetable_to_json
 from mlflowkit.engine.process import EngineProcess
@@ -42,6 +42,10 @@ class EagerExecutor:
 
     def __init__(self, engine: Any, *, hold: bool = False) -> None:
         self._engine, self.hold = engine, hold
+        #: Tasks that fail, as "task_id" or "dag/2 task_id".
+        self.failing: set[str] = set()
+        #: What a task says of the assets that it updates: its task id, URI, extra as JSON.
+        self.assets: dict[str, list[tuple[str, bytes]]] = {}
         self.out: list[AttemptId] = []
         self.launched: list[AttemptId] = []
 
@@ -62,8 +66,14 @@ class EagerExecutor:
         self.out = [a for a in self.out if a not in mine]
         for one in mine:
             self._engine.report(Report(event=AttemptStarted(one)))
-            self._engine.report(Report(event=AttemptSucceeded(one)))
+            self._engine.report(self._end_of(one))
         self._engine.loop.wake()
+
+    def _end_of(self, one: AttemptId) -> Report:
+        if self.failing & {one.task_id, f"{one.run_id} {one.task_id}"}:
+            return Report(event=AttemptFailed(one, "on purpose"))
+        assets = self.assets.get(one.task_id, [])
+        return Report(event=AttemptSucceeded(one), assets=assets)
 
     def kill(self, attempt: AttemptId, why: str) -> None: ...
 

@@ -312,11 +312,14 @@ def test_a_child_that_does_not_end_is_ended_and_the_next_task_runs(make: Make) -
     assert 4 < time.monotonic() - since < 15
 
 
-def test_an_answer_goes_to_whoever_asked_and_to_nobody_else(make: Make) -> None:
+def test_an_answer_goes_to_whoever_asked_and_to_nobody_else(
+    make: Make, tmp_path: Path
+) -> None:
     """A wait for an answer that was interrupted, a fork, and a thread that asks too late."""
     import threading
 
     late: list[str] = []
+    has_asked = tmp_path / "has asked"
 
     def asks(order: LaunchOrder, link: Link) -> object:
         if order.attempt.map_index == 1:
@@ -335,6 +338,7 @@ def test_an_answer_goes_to_whoever_asked_and_to_nobody_else(make: Make) -> None:
                 link.ask("d")
             except AskedOutsideTask:
                 late.append("refused")
+            has_asked.touch()
 
         threading.Thread(target=too_late, daemon=True).start()
         read, write = os.pipe()
@@ -356,6 +360,7 @@ def test_an_answer_goes_to_whoever_asked_and_to_nobody_else(make: Make) -> None:
     for what in asked:
         slot.channel.send(Answer(msgspec.msgpack.encode(f"to {what}")))
     assert (asked, slot.ended().why) == (["a", "b"], "('to b', b'refused')")
+    wait_until(has_asked.exists)  # between two attempts, when nothing may be asked
     slot.give(slot.order("asks", 1))
     while not isinstance(slot.channel.receive(), Ask):
         pass

@@ -55,7 +55,8 @@ def judge(step: Step, node: Node) -> list[InstanceRow]:
         return []
     if node.expanded:
         return _judge_expanded(step, node)
-    if not node.mapped and node.instances[UNMAPPED].state is not TaskState.NONE:
+    alone = node.instances.get(UNMAPPED) if node.row.length == 0 or not node.mapped else None
+    if alone is not None and alone.state is not TaskState.NONE:
         return []
     if _is_left_out(step, node, UNMAPPED):
         return [leave_out(step, single(step, node))]
@@ -83,7 +84,8 @@ def meet(step: Step, node: Node) -> list[InstanceRow]:
 
 
 def _spread(step: Step, nodes: list[Node]) -> list[InstanceRow]:
-    return [one for node in nodes for one in _judge_expanded(step, node)]
+    """Tasks of a mapped group have been expanded: some of their indexes may be due already."""
+    return [one for node in nodes for one in judge_each(step, node)]
 
 
 def _end_unexpanded(step: Step, node: Node, cause: Cause, why: str) -> InstanceRow:

@@ -68,6 +68,13 @@ def _named(name: str) -> tzinfo:
         ) from exc
 
 
+def plain(moment: datetime) -> datetime:
+    """The same moment as a datetime and nothing more: pendulum's and pandas' are subclasses."""
+    if type(moment) is datetime:
+        return moment
+    return datetime.combine(moment.date(), moment.timetz())
+
+
 def on_the_wall(moment: datetime, zone: tzinfo) -> datetime:
     """What clocks of the zone show then: no zone, but `fold` says "the second time"."""
     return moment.astimezone(zone).replace(tzinfo=None)
