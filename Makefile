@@ -34,7 +34,7 @@ $(STAMPS)/bench: $(STAMPS)/dev
 	@touch $@
 
 install: $(STAMPS)/demo  ## Make .venv and install mlflowkit with the demo's extras
-demo: $(STAMPS)/demo  ## Run the tutorial pipeline: images in S3 to a served model
+demo: $(STAMPS)/demo  ## Run the tutorial pipeline: images in S3 to a served model; ARGS='--style classic'
 	$(BIN)/mlflowkit demo $(ARGS)
 
 test: $(STAMPS)/dev  ## All tests, and the notebooks; ARGS=... for some of the tests

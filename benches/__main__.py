@@ -6,7 +6,16 @@ import importlib
 import os
 import sys
 
-NAMES = ("front_door", "load_folder", "runs", "mapped", "load_images", "fine_tune")
+NAMES = (
+    "front_door",
+    "load_folder",
+    "simulate",
+    "runs",
+    "schedules",
+    "mapped",
+    "load_images",
+    "fine_tune",
+)
 
 
 def main(names: list[str]) -> None:

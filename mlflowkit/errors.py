@@ -2528,7 +2528,7 @@ class SensorTimeout(TaskFailed):
         self.task_id, self.waited, self.timeout = task_id, waited, timeout
         super().__init__(
             f"sensor {task_id!r} has waited {waited:,.1f} s, longer than its timeout of "
-            f"{timeout:,.1f} s. See that what it waits for is on its way, or give it a longer "
+            f"{timeout:,g} s. See that what it waits for is on its way, or give it a longer "
             "timeout=; with soft_fail=True it is skipped instead."
         )
 

@@ -15,6 +15,7 @@ import argparse
 import faulthandler
 import importlib
 import os
+import re
 import sys
 import time
 from importlib.machinery import (
@@ -164,7 +165,7 @@ class _Loader:
 
     def _loaded(self, order: LoadOrder, known: frozenset[str]) -> FileEntry:
         before = time.perf_counter()
-        dags, error = _dags_of(order.path)
+        dags, error = _dags_of(order.path, order.airflow)
         seconds = time.perf_counter() - before
         errors = [error] if error else []
         stored: list[DagEntry] = []
@@ -186,6 +187,9 @@ class _Loader:
         )
 
     def _clean_up(self, known: frozenset[str]) -> None:
+        compat: Any = sys.modules.get("mlflowkit.compat.airflow.finder")
+        if compat is not None:
+            compat.stop_answering()
         for name, _ in list(local_modules(known)):
             del sys.modules[name]
         if os.environ != self._environ:
@@ -195,17 +199,34 @@ class _Loader:
         importlib.invalidate_caches()
 
 
-def _dags_of(path: str) -> tuple[list[DAG], ErrorEntry | None]:
+def _dags_of(path: str, airflow: bool) -> tuple[list[DAG], ErrorEntry | None]:
     """The DAGs of a file, or why there are none. A file without DAGs is no error."""
     from mlflowkit.authoring.loader import load_dags
     from mlflowkit.errors import NoDagInFile, UserError
 
     try:
+        if airflow and imports_airflow(path):
+            return _for_airflow(path), None
         return load_dags(path), None
     except NoDagInFile:
         return [], None
     except (UserError, KeyboardInterrupt) as exc:
         return [], error_entry(path, exc)
+
+
+def imports_airflow(path: str) -> bool:
+    """Whether a file says that it is one for Airflow."""
+    content = Path(path).read_bytes()
+    return re.search(rb"^\s*(import|from) airflow\b", content, re.MULTILINE) is not None
+
+
+def _for_airflow(path: str) -> list[DAG]:
+    """Its DAGs; from now on, until it is cleaned up, `airflow` is answered as it wants it."""
+    from mlflowkit.compat import airflow
+
+    dags = airflow.load_dags(path)
+    airflow.answer(dags[0].compat.get("airflow"))
+    return dags
 
 
 def _stored(order: LoadOrder, dag: DAG) -> DagEntry | ErrorEntry:

@@ -4,10 +4,12 @@
     python scripts/mutants.py old-mail …      only these
     python scripts/mutants.py --list          their names
     python scripts/mutants.py --check         whether each still fits the code
+    python scripts/mutants.py --laws          see what the laws alone catch
 
 A law that no bug can break proves nothing. Each bug is a replacement of text that must
-match exactly once, made in a copy of the core in a temporary folder. The laws are tried
-first (no shrinking, the `mutant` profile), then the stories. Leaves with 1 if a bug survives.
+match exactly once, made in a copy of the core in a temporary folder. The stories are tried
+first, since they take a second, then the laws (no shrinking, the `mutant` profile). Leaves
+with 1 if a bug survives.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from planted_bugs import MUTANTS, Mutant
@@ -35,7 +39,7 @@ PARTS = (
     "tests/conftest.py",
     "tests/core",
 )
-SUITES = {"laws": "test_machine_laws.py", "stories": "stories"}
+SUITES = {"stories": "stories", "laws": "test_machine_laws.py"}
 LONGEST_SECONDS = 300
 
 
@@ -60,13 +64,13 @@ def planted(mutant: Mutant) -> str:
     return text.replace(mutant.old, mutant.new)
 
 
-def caught_by(mutant: Mutant) -> str:
-    """ "laws", "stories", or "" if nobody noticed."""
+def caught_by(mutant: Mutant, suites: Iterable[str]) -> str:
+    """The first of the suites that fails, or "" if nobody noticed."""
     with tempfile.TemporaryDirectory(prefix="mutant-") as name:
         folder = Path(name)
         plant(mutant, folder)
-        for suite, file in SUITES.items():
-            if not _passes(folder, f"tests/core/{file}"):
+        for suite in suites:
+            if not _passes(folder, f"tests/core/{SUITES[suite]}"):
                 return suite
     return ""
 
@@ -100,6 +104,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help="only these")
     parser.add_argument("--list", action="store_true", help="say their names")
     parser.add_argument("--check", action="store_true", help="only see whether they fit")
+    parser.add_argument("--laws", action="store_true", help="try the laws alone")
     parser.add_argument("--jobs", type=int, default=2, help="how many at once")
     options = parser.parse_args()
     if options.list:
@@ -107,19 +112,20 @@ def main() -> int:
         return 0
     if options.check:
         compiled = [compile(planted(m), m.file, "exec") for m in MUTANTS]
-        print("all of them fit" if len(compiled) >= 15 else "too few")
+        print("all of them fit" if len(compiled) >= 45 else "too few")
         return 0
     unknown = set(options.names) - {m.name for m in MUTANTS}
     if unknown:
         parser.error(f"no such bug: {', '.join(sorted(unknown))}")
     chosen = [m for m in MUTANTS if not options.names or m.name in options.names]
-    return _try_all(chosen, options.jobs)
+    return _try_all(chosen, options.jobs, ["laws"] if options.laws else [*SUITES])
 
 
-def _try_all(chosen: list[Mutant], jobs: int) -> int:
+def _try_all(chosen: list[Mutant], jobs: int, suites: list[str]) -> int:
     began, survivors = time.monotonic(), list[str]()
     with ThreadPoolExecutor(jobs) as pool:
-        for mutant, suite in zip(chosen, pool.map(caught_by, chosen), strict=True):
+        found = pool.map(partial(caught_by, suites=suites), chosen)
+        for mutant, suite in zip(chosen, found, strict=True):
             print(f"{mutant.name:40} {suite or 'SURVIVED'}", flush=True)
             if not suite:
                 survivors.append(mutant.name)

@@ -22,7 +22,7 @@ from mlflowkit.authoring.options import OPTION_NAMES
 
 TESTS = Path(__file__).parent
 PAGE = (TESTS.parent / "docs" / "airflow.md").read_text()
-#: Names of Airflow's own that the page mentions beside ours.
+#: Names in the page that are Airflow's, or that are not at the front door.
 THEIRS = {"AirflowFailException", "AirflowSkipException", "SensorTimeout", "None"}
 
 

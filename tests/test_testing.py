@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 
 from mlflowkit import (
@@ -20,12 +21,12 @@ from mlflowkit import (
     TaskSkipped,
     Variable,
     dag,
+    notebook,
     task,
 )
 from mlflowkit.core.connection import Connection
 from mlflowkit.errors import (
     BadOption,
-    BadSimulation,
     CannotTestTask,
     ConnectionMissing,
     InvalidConnection,
@@ -37,7 +38,6 @@ from mlflowkit.errors import (
 )
 from mlflowkit.settings import home_path
 from mlflowkit.testing import (
-    Outcome,
     assert_runs,
     fresh_home,
     frozen_time,
@@ -370,6 +370,19 @@ def test_stubs_are_seen_by_tasks_and_by_their_threads() -> None:
     assert isinstance(run_dag(made).exception, ConnectionMissing)
 
 
+def test_stubs_are_seen_in_the_kernel_of_a_notebook(tmp_path: Path) -> None:
+    cell = "from mlflowkit import BaseHook, Variable\n"
+    cell += "host = BaseHook.get_connection('db').host + Variable.get('bucket')"
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
+    book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    nbformat.write(book, tmp_path / "ask.ipynb")
+    with DAG("asks") as made:
+        notebook(str(tmp_path / "ask.ipynb"), returns=["host"])
+    with stub_connections(db="postgres://stub/shop"), stub_variables(bucket="pets"):
+        run = assert_runs(made, {"ask": "success"})
+    assert run.result("ask", "host") == "stubpets"
+
+
 def test_a_connection_that_cannot_be_read_is_refused_at_once() -> None:
     with pytest.raises(InvalidConnection), stub_connections(db="{no json"):
         pass
@@ -425,126 +438,3 @@ def test_a_sensors_timeout_is_reached_at_once(mode: str) -> None:
     with frozen_time(datetime(2026, 3, 1, tzinfo=UTC)):
         run = assert_runs(made, {"wait": "failed"})
     assert isinstance(run.exception, SensorTimeout)
-
-
-# ── dag.simulate ────────────────────────────────────────────────────────────
-
-
-def hourly() -> DAG:
-    with DAG(
-        "hourly",
-        schedule="0 6 * * *",
-        start_date=datetime(2026, 3, 1),  # noqa: DTZ001 - the DAG's zone
-        timezone="Europe/Athens",
-    ) as made:
-
-        @task.branch
-        def choose() -> str:
-            raise AssertionError("nothing runs in a simulation")
-
-        @task.sensor(mode="reschedule", poke_interval=600, timeout=3000)
-        def wait() -> bool:
-            raise AssertionError("nothing runs in a simulation")
-
-        a, b = (EmptyOperator(task_id=name) for name in "ab")
-        wait() >> choose() >> [a, b]
-    return made
-
-
-def test_a_dag_is_simulated_with_what_its_operators_are() -> None:
-    """Summer time starts on 29 March: six o'clock is an hour earlier in UTC."""
-    found = hourly().simulate(
-        "2026-03-27",
-        "2026-03-31",
-        outcomes={"wait": Outcome(looks=2), "choose": Outcome(chosen="b")},
-    )
-    assert len(found) == 4
-    starts = [f"{run.start_date:%d %H:%M}" for run in found if run.start_date]
-    assert starts == ["27 04:00", "28 04:00", "29 03:00", "30 03:00"]
-    assert found.states(0) == {
-        "choose": "success",
-        "wait": "success",
-        "a": "skipped",
-        "b": "success",
-    }
-    first = [a for a in found.attempts if a.run_id == "hourly/1"]
-    assert [(a.task_id, a.state) for a in first] == [
-        ("wait", "up_for_reschedule"),
-        ("wait", "success"),
-        ("choose", "success"),
-        ("b", "success"),
-    ]
-
-
-def test_a_sensors_own_timeout_counts_in_a_simulation() -> None:
-    found = hourly().simulate(
-        "2026-03-01", "2026-03-03", outcomes={"wait": Outcome(looks=float("inf"))}
-    )
-    assert found.states() == {
-        "choose": "upstream_failed",
-        "wait": "failed",
-        "a": "upstream_failed",
-        "b": "upstream_failed",
-    }
-    reasons = {row.task_id: row.reason for row in found.tasks}
-    assert reasons["wait"] == "waited 3006 s; its timeout is 3000 s"
-
-
-def test_a_simulation_reads_as_a_table() -> None:
-    found = hourly().simulate("2026-03-02", "2026-03-04", outcomes={"choose": "failed"})
-    assert repr(found) == (
-        "hourly: 2 runs from 2026-03-02 to 2026-03-04 (Europe/Athens): 2 failed\n"
-        "run       logical date      started           took     state   tasks\n"
-        "hourly/1  2026-03-01 06:00  2026-03-02 06:00  0:01:01  failed  "
-        "1 success, 1 failed, 2 upstream_failed\n"
-        "hourly/2  2026-03-02 06:00  2026-03-03 06:00  0:01:01  failed  "
-        "1 success, 1 failed, 2 upstream_failed"
-    )
-
-
-def test_its_tables_are_data_frames() -> None:
-    pytest.importorskip("pandas")
-    found = hourly().simulate("2026-03-02", "2026-03-04")
-    runs, tasks, attempts = (found.to_df(t) for t in ("runs", "tasks", "attempts"))
-    assert list(runs.state) == ["success"] * len(found)
-    assert set(tasks.task_id) == {"choose", "wait", "a", "b"}
-    assert list(attempts.columns)[:4] == ["run_id", "logical_date", "task_id", "map_index"]
-    with pytest.raises(BadSimulation, match="Did you mean 'tasks'"):
-        found.to_df("task")
-
-
-def test_without_a_schedule_it_says_how_to_have_runs() -> None:
-    with DAG("asked", timezone="UTC") as made:
-        EmptyOperator(task_id="a")
-    found = made.simulate("2026-03-01", "2026-03-02")
-    assert (len(found), "it has no schedule: say manual=[…]" in repr(found)) == (0, True)
-    found = made.simulate("2026-03-01", "2026-03-02", manual=["2026-03-01T10:00"])
-    assert [(run.run_type, run.state) for run in found] == [("manual", "success")]
-
-
-def test_the_picture_has_a_bar_for_each_attempt_and_escapes_names() -> None:
-    with DAG("x", schedule="@daily", start_date=datetime(2026, 3, 1, tzinfo=UTC)) as made:
-        EmptyOperator(task_id="load")
-    found = made.simulate(
-        "2026-03-01",
-        "2026-03-04",
-        outcomes={"load": Outcome(state="failed", why="<script>alert(1)</script>")},
-    )
-    html = found._repr_html_()
-    assert html.count("<rect x=") == len(found.attempts) == len(found)
-    assert "<script" not in html
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
-    assert "currentColor" in html
-
-
-def test_a_long_simulation_draws_the_first_runs_and_those_that_failed() -> None:
-    with DAG("x", schedule="@hourly", start_date=datetime(2026, 3, 1, tzinfo=UTC)) as made:
-        EmptyOperator(task_id="load")
-    found = made.simulate(
-        "2026-03-01", "2026-04-01", outcomes={("load", "2026-03-20T07:00Z"): "failed"}
-    )
-    html = found._repr_html_()
-    assert html.count("<rect x=") == 40
-    assert "2026-03-20 07:00" in html
-    assert "✕ failed" in html
-    assert f"40 of {len(found)} runs are drawn" in html

@@ -159,7 +159,9 @@ def _state_of(task: BaseOperator) -> dict[str, Any]:
     state: dict[str, Any] = task.__getstate__()
     flat = {k: v for k, v in state.items() if k not in own and k[0] != "_"}
     for name in ("op_kwargs", "parameters", "axes", "group_axes"):
-        flat |= {f"{name}.{k}": v for k, v in dict(flat.pop(name, None) or {}).items()}
+        value = flat.get(name)
+        if isinstance(value, Mapping):  # an operator may call something else so, too
+            flat |= {f"{name}.{k}": v for k, v in flat.pop(name).items()}
     return flat
 
 

@@ -99,7 +99,8 @@ def load_folder(
         timeout: Most time that one file may take; the setting `dag_import_timeout` if None.
         processes: How many load files at once; the number of cores if None.
         refresh: Load every file, whether it has changed or not.
-        airflow: `.airflowignore` counts, too.
+        airflow: Files that import Airflow are run as files for Airflow, and `.airflowignore`
+            counts, too.
 
     Raises:
         PipelineMissing: there is no such folder.
@@ -112,6 +113,7 @@ def load_folder(
         timeout=timeout,
         processes=processes,
         refresh=refresh,
+        airflow=airflow,
     )
 
 
@@ -136,8 +138,9 @@ def _load(
     processes: int | None,
     refresh: bool,
     whole: bool = True,
+    airflow: bool = False,
 ) -> FolderReport:
-    cache = FolderCache(folder, home)
+    cache = FolderCache(folder, home, airflow=airflow)
     kept = {} if refresh and whole else cache.read()
     holds = Freshness(home, time.time()).holds
     hashes = {c.path: sha256(c.content) for c in found if c.content is not None}
@@ -152,7 +155,7 @@ def _load(
     missing = {path: digest for path, digest in hashes.items() if path not in entries}
     if missing:
         limit = _limit(timeout)
-        fresh = load_files(missing, str(folder), home, limit, processes)
+        fresh = load_files(missing, str(folder), home, limit, processes, airflow)
         entries |= {entry.path: entry for entry in fresh}
     if missing or (whole and kept.keys() != entries.keys()):
         cache.write((entries if whole else {**kept, **entries}).values())

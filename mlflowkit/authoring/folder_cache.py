@@ -83,8 +83,8 @@ def sha256(content: bytes) -> str:
 class FolderCache:
     """The entries of one folder, read once and written whole."""
 
-    def __init__(self, folder: Path, home: Path) -> None:
-        name = sha256(str(folder).encode())[:24]
+    def __init__(self, folder: Path, home: Path, *, airflow: bool = False) -> None:
+        name = sha256(str(folder).encode())[:24] + ("-airflow" if airflow else "")
         self.path = home / "cache" / "dags" / f"{name}.json"
         self._stamp = _stamp(home)
 

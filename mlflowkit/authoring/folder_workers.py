@@ -47,6 +47,8 @@ class LoadOrder(msgspec.Struct, frozen=True, kw_only=True):
     folder: str
     home: str
     timeout_seconds: float
+    #: Whether a file that imports Airflow is run as one for Airflow.
+    airflow: bool = False
 
 
 def load_files(
@@ -55,6 +57,7 @@ def load_files(
     home: Path,
     seconds: float,
     processes: int | None,
+    airflow: bool = False,
 ) -> list[FileEntry]:
     """Load files in processes of their own, several at once.
 
@@ -62,6 +65,7 @@ def load_files(
         hashes: Each file with the hash of its content.
         seconds: Most time for one file.
         processes: At most so many; the number of cores if None.
+        airflow: Files that import Airflow are run as files for Airflow.
     """
     waiting: queue.SimpleQueue[LoadOrder] = queue.SimpleQueue()
     for path, digest in hashes.items():
@@ -72,6 +76,7 @@ def load_files(
                 folder=folder,
                 home=str(home),
                 timeout_seconds=seconds,
+                airflow=airflow,
             )
         )
     useful = -(-len(hashes) // _FILES_PER_PROCESS)

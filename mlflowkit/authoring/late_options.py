@@ -6,11 +6,24 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from mlflowkit.authoring.option_values import Callback, callbacks_of, seconds, whole
 from mlflowkit.core.spec import RetryPolicy
 from mlflowkit.errors import BadOption
+
+
+#: What every task is asked: an operator cannot keep something else under these names.
+_ASKED: Final = frozenset(
+    {"arguments", "refs", "joined", "firsts", "lasts", "upstream", "rendered", "was_given"}
+    | {"wait_for", "came_after", "note_label", "take_mapped", "with_group_values"}
+)
+#: And what every task has: a value of another type is an operator's own.
+_HAS: Final[Mapping[str, type]] = {
+    "axes": Mapping,
+    "group_axes": Mapping,
+    "retry": RetryPolicy,
+}
 
 
 class Doc:
@@ -57,6 +70,12 @@ class LateOptions:
     on_failure_callback = OnCallback()
     on_retry_callback = OnCallback()
     on_skipped_callback = OnCallback()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _ASKED or not isinstance(value, _HAS.get(name, object)):
+            why = "is a name that every task has something under: name the attribute otherwise"
+            raise BadOption(type(self).__name__, name, why)
+        super().__setattr__(name, value)
 
     @property
     def callbacks(self) -> Mapping[str, list[Callback]]:

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 if TYPE_CHECKING:
     from mlflowkit.authoring.group import TaskGroup
 
+if TYPE_CHECKING:
+    from mlflowkit.authoring.group import TaskGroup
+
 #: Names that are options of a notebook task; every other keyword is a parameter.
 NOTEBOOK_OPTIONS: Final = TASK_OPTIONS | {
     "returns",

@@ -133,6 +133,16 @@ class BaseOperator(Node, LateOptions, metaclass=OperatorType):
         """Do the work. What it returns is the task's XCom."""
         raise NotImplementedError(f"{type(self).__name__} has no execute(context)")
 
+    @staticmethod
+    def xcom_push(context: Mapping[str, Any], key: str, value: object) -> None:
+        """`context["ti"].xcom_push(...)`: as classic operators write it."""
+        context["ti"].xcom_push(key, value)
+
+    @staticmethod
+    def xcom_pull(context: Mapping[str, Any], task_ids: Any = None, **options: Any) -> Any:
+        """`context["ti"].xcom_pull(...)`: as classic operators write it."""
+        return context["ti"].xcom_pull(task_ids, **options)
+
     def on_kill(self) -> None:
         """Called when the task is ended from outside, to let go of what it holds."""
 

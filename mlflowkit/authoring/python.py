@@ -7,11 +7,9 @@ from inspect import Parameter, Signature, signature
 from typing import Any, ClassVar, cast
 
 from mlflowkit.authoring.axes import mapped_names, refuse_twice
-from mlflowkit.authoring.axes import mapped_names
 from mlflowkit.authoring.context import CONTEXT_NAMES
 from mlflowkit.authoring.meaning import meant_by_name, plain_function
 from mlflowkit.authoring.operator import BaseOperator
-from mlflowkit.core.spec import KWARGS_AXIS
 from mlflowkit.core.spec import KWARGS_AXIS
 from mlflowkit.errors import (
     BadOption,

@@ -191,6 +191,8 @@ def _of_object(dag_id: str, schedule: object, data_intervals: bool) -> Timetable
 def _text(schedule: object, timetable: Timetable) -> str:
     if isinstance(schedule, timedelta | relativedelta):
         return f"every {delta_text(schedule)}"
+    if type(timetable) in (DeltaDataIntervalTimetable, DeltaTriggerTimetable):
+        return f"every {timetable.summary}"
     if type(timetable) is AssetTriggeredTimetable:
         return condition_text(timetable.condition)
     return timetable.summary

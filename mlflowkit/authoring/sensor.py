@@ -7,7 +7,6 @@ of its own: time comes from `authoring.waiting`.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final

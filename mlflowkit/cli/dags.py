@@ -43,7 +43,8 @@ REFRESH = typer.Option(False, "--refresh", help="Load every file anew, changed o
 AIRFLOW = typer.Option(
     False,
     "--airflow",
-    help="A file is written for Airflow; of a folder, .airflowignore is honoured, too.",
+    help="A file, or those of a folder that import airflow, are written for Airflow; "
+    ".airflowignore is honoured, too.",
 )
 
 

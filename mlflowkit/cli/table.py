@@ -13,6 +13,7 @@ from mlflowkit.core.view import RunView, TaskView
 
 if TYPE_CHECKING:
     from rich.console import Group
+    from rich.text import Text
 
 #: Instances of a mapped task that get a line of their own while they run.
 MAX_LINES = 4
@@ -33,20 +34,25 @@ def run_table(
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("Task", "State", "Time"):
         table.add_column(name, no_wrap=True)
-    table.add_column("", overflow="ellipsis", no_wrap=True)
+    # It may shrink, the others may not; its texts are cut, and not wrapped.
+    table.add_column("")
     for task in view.tasks:
         state = Text(str(task.state), style=STYLES.get(task.state, ""))
         name = task.task_id + (f" ×{sum(task.counts.values())}" if task.mapped else "")
-        detail = Text(_detail(task, progress), style="dim")
-        table.add_row(name, state, _time(task, now), detail)
+        table.add_row(name, state, _time(task, now), _cut(_detail(task, progress)))
         for index, line in _instance_lines(task, progress):
-            table.add_row(
-                f"  {instance_name(task.task_id, index)}", "", "", Text(line, style="dim")
-            )
+            row = f"  {instance_name(task.task_id, index)}"
+            table.add_row(row, "", "", _cut(line))
     head = Text(f"{view.run_id}  ", style="bold")
     head.append(view.state, style=STYLES.get(view.state, ""))
     head.append(f"  {took(view.started_at, view.ended_at, now)}", style="dim")
     return Group(head, table)
+
+
+def _cut(text: str) -> Text:
+    from rich.text import Text
+
+    return Text(text, style="dim", no_wrap=True, overflow="ellipsis")
 
 
 def _time(task: TaskView, now: datetime) -> str:

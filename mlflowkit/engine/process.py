@@ -185,6 +185,15 @@ class EngineProcess:
         self.gates.wait(run_id, backfill_limit)
         self.loop.wake()
 
+    def begin_new(
+        self, found: Iterable[StoredRun], backfill_limit: int | None = None
+    ) -> None:
+        """The same for runs that this engine has just made: nobody need read them."""
+        for one in found:
+            self._keep(one)
+            self.gates.wait(one.run.run_id, backfill_limit)
+        self.loop.wake()
+
     def start_over(self, run_id: RunId) -> None:
         """Run all of a run again, whatever came of it.
 

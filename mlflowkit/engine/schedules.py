@@ -45,7 +45,9 @@ from mlflowkit.ports import RunRequest
 from mlflowkit.store import assets, backfills, planned, published
 from mlflowkit.store import runs as stored
 from mlflowkit.store.database import Transaction
+from mlflowkit.store.new_runs import create_runs
 from mlflowkit.store.published import Published
+from mlflowkit.store.runs import StoredRun
 
 if TYPE_CHECKING:
     from mlflowkit.engine.process import EngineProcess
@@ -256,14 +258,12 @@ class Schedules:
             self.rest()
         if not self.planning or self._next is None or self._next > self._engine.now():
             return
-        begun: list[RunId] = []
+        now = self._engine.now()
         try:
             with self._database.writing() as tx:
-                for one in published.due(tx, self._engine.now(), self._resting()):
-                    begun += self._start_due(tx, one)
-        except (
-            OperationalError
-        ) as exc:  # a full disk: nothing was saved, so all of it waits
+                due = published.due(tx, now, self._resting())
+                begun = self._start_due(tx, due, now)
+        except OperationalError as exc:  # a full disk: nothing was saved, all of it waits
             log.error(
                 "runs that are due cannot be saved: %s. Trying again in %s s.",
                 exc,
@@ -273,8 +273,7 @@ class Schedules:
             self._next = self._engine.now() + timedelta(seconds=TRY_AGAIN_SECONDS)
             return
         self._look()
-        for run_id in begun:
-            self._engine.begin(run_id)
+        self._engine.begin_new(begun)
 
     def _resting(self) -> list[str]:
         return [*self._full, *self._own.asked]
@@ -283,12 +282,27 @@ class Schedules:
         with self._database.reading() as tx:
             self._next = published.next_moment(tx, self._resting())
 
-    def _start_due(self, tx: Transaction, one: Published) -> list[RunId]:
-        now = self._engine.now()
+    def _start_due(
+        self, tx: Transaction, due: list[Published], now: datetime
+    ) -> list[StoredRun]:
+        """The runs of these DAGs that are to start now, saved; what comes next is noted."""
+        scheduled = planned.unended_counts(tx, [one.dag_id for one in due], SCHEDULED)
+        chosen: list[tuple[Published, DagRunInfo]] = []
+        for one in due:
+            infos = self._chosen(tx, one, scheduled.get(one.dag_id, 0), now)
+            chosen += [(one, info) for info in infos]
+            if infos:
+                last = infos[-1].data_interval
+                published.set_last(tx, one.dag_id, last)
+                self._plan_one(tx, one._replace(last=last))
+        return self._create(tx, chosen, now)
+
+    def _chosen(
+        self, tx: Transaction, one: Published, scheduled: int, now: datetime
+    ) -> list[DagRunInfo]:
         timetable = _timetable(one)
         limited = timetable.active_runs_limit is not None
         busy = self._under_way(one.dag_id) if limited else 0
-        scheduled = len(planned.unended(tx, one.dag_id, (SCHEDULED,)))
         room = scheduled_room(one.spec, timetable, scheduled, busy)
         if room <= 0:
             self._full.add(one.dag_id)
@@ -296,14 +310,7 @@ class Schedules:
         infos = self._due(one, now, room)
         if not infos:
             self._plan_anew(tx, one, now)
-            return []
-        begun: list[RunId] = []
-        for info in infos:
-            begun += self._create(tx, one, info, now)
-        last = infos[-1].data_interval
-        published.set_last(tx, one.dag_id, last)
-        self._plan_one(tx, one._replace(last=last))
-        return begun
+        return infos
 
     def _due(self, one: Published, now: datetime, room: int) -> list[DagRunInfo]:
         if is_custom(_timetable(one)):
@@ -325,18 +332,25 @@ class Schedules:
         return sum(1 for o in owned if o.dag_id == dag_id and not o.run.ended)
 
     def _create(
-        self, tx: Transaction, one: Published, info: DagRunInfo, now: datetime
-    ) -> list[RunId]:
-        """A scheduled run, unless a backfill has made one for the interval."""
-        logical = info.logical_date
-        there = planned.planned_between(tx, one.dag_id, logical, logical)
-        if (logical, info.data_interval.end) in there:
+        self, tx: Transaction, chosen: list[tuple[Published, DagRunInfo]], now: datetime
+    ) -> list[StoredRun]:
+        """Scheduled runs, but where a backfill has made one for the interval."""
+        if not chosen:
             return []
-        request = _request(one, SCHEDULED)
-        interval = (info.data_interval.start, info.data_interval.end)
-        request = replace(request, logical_date=logical, data_interval=interval)
-        log.info("run is due", extra={"action": "run_due", "dag_id": one.dag_id})
-        return [stored.create_run(tx, request, self._engine.engine_id, now)]
+        dates = [info.logical_date for _, info in chosen]
+        dag_ids = sorted({one.dag_id for one, _ in chosen})
+        taken = planned.taken(tx, dag_ids, min(dates), max(dates))
+        requests: list[RunRequest] = []
+        for one, info in chosen:
+            start, end = info.data_interval
+            if (one.dag_id, start, end) in taken:
+                continue
+            request = _request(one, SCHEDULED)
+            requests.append(
+                replace(request, logical_date=start, data_interval=(start, end))
+            )
+        log.info("%d runs are due", len(requests), extra={"action": "runs_due"})
+        return create_runs(tx, requests, self._engine.engine_id, now)
 
     def _plan_one(self, tx: Transaction, one: Published) -> None:
         """Note in the store what comes next."""
@@ -459,11 +473,10 @@ class Schedules:
                 backfill_id=0, created=[], again=[], unended=[], left=[]
             )
         with self._database.writing() as tx:
-            outcome = backfills.create(tx, order, self._engine.engine_id, now)
+            outcome, created = backfills.create(tx, order, self._engine.engine_id, now)
         for run_id in outcome.unended:
             self._engine.resume(run_id)  # nothing, if this engine works on it already
-        for run_id in outcome.created:
-            self._engine.begin(run_id, order.max_active)
+        self._engine.begin_new(created, order.max_active)
         self._reruns[outcome.backfill_id] = _Reruns(order, deque(outcome.again))
         self._rerun(order.request.dag_id)
         return outcome

@@ -13,11 +13,29 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from mlflowkit.core.connection import ENV_PREFIX, Connection, look_up_with
+from mlflowkit.core.connection import ENV_PREFIX, look_up_with
+from mlflowkit.core.connection import Connection
 from mlflowkit.errors import ConnectionMissing
 from mlflowkit.hooks import secrets_backend, stand_ins, store_side
 from mlflowkit.worker import masking
 
+__all__ = [
+    "PLACES",
+    "BaseHook",
+    "Connection",
+    "Lookup",
+    "add_lookup",
+    "defined",
+    "env_variable",
+    "find_connection",
+    "from_backend",
+    "from_environment",
+    "from_stand_ins",
+    "from_store",
+    "get_connection",
+    "look_up",
+    "remove_lookup",
+]
 #: A place that may know a connection: gives it, or None.
 Lookup = Callable[[str], Connection | None]
 

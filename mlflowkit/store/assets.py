@@ -90,8 +90,15 @@ def started_by(
 
 
 def forget_waiting(tx: Connection, dag_id: str) -> None:
-    """A DAG waits for other assets now, or for none."""
+    """A DAG waits for nothing any more."""
     tx.execute(delete(asset_queue).where(asset_queue.c.dag_id == dag_id))
+
+
+def forget_others(tx: Connection, dag_id: str, uris: Sequence[str]) -> None:
+    """A DAG waits for these assets alone from now on."""
+    others = select(asset_events.c.id).where(asset_events.c.uri.not_in(list(uris)))
+    mine = asset_queue.c.dag_id == dag_id
+    tx.execute(delete(asset_queue).where(mine, asset_queue.c.event_id.in_(others)))
 
 
 def events_of_run(tx: Connection, run_key: int) -> list[AssetEvent]:

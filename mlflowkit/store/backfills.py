@@ -13,8 +13,9 @@ from mlflowkit.core.spec import RunId
 from mlflowkit.core.states import RUN_ENDED, RunState
 from mlflowkit.ports import RunRequest
 from mlflowkit.store import codec
+from mlflowkit.store.new_runs import create_runs
 from mlflowkit.store.planned import planned_between
-from mlflowkit.store.runs import create_run
+from mlflowkit.store.runs import StoredRun
 from mlflowkit.store.tables import backfills, runs
 
 
@@ -44,7 +45,9 @@ class Outcome:
     left: list[tuple[RunId, str]]
 
 
-def create(tx: Connection, order: Order, engine_id: str, now: datetime) -> Outcome:
+def create(
+    tx: Connection, order: Order, engine_id: str, now: datetime
+) -> tuple[Outcome, list[StoredRun]]:
     """Make the runs that are missing. What is there is never made twice."""
     dates = [logical for logical, _, _ in order.runs]
     first, last = min(dates), max(dates)
@@ -61,6 +64,7 @@ def create(tx: Connection, order: Order, engine_id: str, now: datetime) -> Outco
         insert(backfills).values(**row).returning(backfills.c.id)
     ).scalar_one()
     outcome = Outcome(backfill_id=backfill_id, created=[], again=[], unended=[], left=[])
+    requests: list[RunRequest] = []
     for logical, start, end in order.runs:
         if (logical, end) in there:
             run_id, state = there[logical, end]
@@ -72,13 +76,15 @@ def create(tx: Connection, order: Order, engine_id: str, now: datetime) -> Outco
                 outcome.left.append((run_id, str(state)))
             continue
         request = _of_backfill(order.request, backfill_id, logical, (start, end))
-        outcome.created.append(create_run(tx, request, engine_id, now))
+        requests.append(request)
+    created = create_runs(tx, requests, engine_id, now)
+    outcome.created.extend(one.run.run_id for one in created)
     tx.execute(
         update(backfills)
         .where(backfills.c.id == backfill_id)
         .values(run_ids=codec.encode([*outcome.created, *outcome.again]))
     )
-    return outcome
+    return outcome, created
 
 
 def _runs_again(rerun: str, state: RunState) -> bool:

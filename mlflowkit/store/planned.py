@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from mlflowkit.core.spec import RunId
 from mlflowkit.core.states import RUN_ENDED, RunState
@@ -105,9 +105,36 @@ def unended(tx: Connection, dag_id: str, run_types: Sequence[str]) -> list[RunId
     return [RunId(one) for one in found]
 
 
-def all_unended(
-    tx: Connection, run_types: Sequence[str]
-) -> list[tuple[RunId, str | None]]:
+def unended_counts(tx: Connection, dag_ids: Sequence[str], run_type: str) -> dict[str, int]:
+    """How many runs of each DAG have not ended; those with none are left out."""
+    found = tx.execute(
+        select(runs.c.dag_id, func.count())
+        .where(
+            runs.c.dag_id.in_(dag_ids),
+            runs.c.run_type == run_type,
+            runs.c.state.not_in([str(s) for s in RUN_ENDED]),
+        )
+        .group_by(runs.c.dag_id)
+    )
+    return {dag_id: count for dag_id, count in found}
+
+
+def taken(
+    tx: Connection, dag_ids: Sequence[str], first: datetime, last: datetime
+) -> set[tuple[str, datetime, datetime]]:
+    """The planned runs of a span, by DAG, logical date and end of the data interval."""
+    found = tx.execute(
+        select(runs.c.dag_id, runs.c.logical_date, runs.c.data_interval_end).where(
+            runs.c.dag_id.in_(dag_ids),
+            runs.c.run_type.in_(PLANNED_TYPES),
+            runs.c.logical_date >= first,
+            runs.c.logical_date <= last,
+        )
+    )
+    return {(dag_id, logical, end) for dag_id, logical, end in found}
+
+
+def all_unended(tx: Connection, run_types: Sequence[str]) -> list[tuple[RunId, str | None]]:
     """Runs of any DAG that have not ended, in the order of their logical dates, each with
     the engine that owns it."""
     found = tx.execute(

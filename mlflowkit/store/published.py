@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from mlflowkit.core.spec import DagSpec
 from mlflowkit.core.timetable import (
@@ -21,8 +21,8 @@ from mlflowkit.core.timetable import (
 )
 from mlflowkit.errors import PublishedElsewhere
 from mlflowkit.ports import RunRequest, Surroundings
-from mlflowkit.store import codec
-from mlflowkit.store.prepared import upsert
+from mlflowkit.store import assets, codec
+from mlflowkit.store.prepared import Prepared, upsert
 from mlflowkit.store.runs import keep_text, read_surroundings, read_text
 from mlflowkit.store.tables import published, runs, texts
 
@@ -110,7 +110,10 @@ def publish(
         row |= _NOT_PLANNED | {"seen_at": now}
     elif row["problem"] or "custom" in spec.timetable_json:  # newer code may know better
         row |= _NOT_PLANNED
-    row |= changes | _facts(spec) | {"dag_id": spec.dag_id, "published_at": now}
+    facts = _facts(spec)
+    if there is not None and there["asset_uris"] != facts["asset_uris"]:
+        assets.forget_others(tx, spec.dag_id, json.loads(facts["asset_uris"]))
+    row |= changes | facts | {"dag_id": spec.dag_id, "published_at": now}
     tx.execute(upsert(published), row)
     return True
 
@@ -256,29 +259,45 @@ def lines(tx: Connection) -> list[PublishedLine]:
     return [PublishedLine(*row) for row in found]
 
 
+_SET_NEXT = Prepared(
+    update(published)
+    .where(published.c.dag_id == bindparam("key"))
+    .values(
+        next_due=bindparam("due"),
+        next_start=bindparam("start"),
+        next_end=bindparam("end"),
+        problem=bindparam("why"),
+    ),
+    ["key", "due", "start", "end", "why"],
+)
+
+
 def set_next(
     tx: Connection, dag_id: str, info: DagRunInfo | None, problem: str = ""
 ) -> None:
     """What comes next; None: nothing by itself."""
-    tx.execute(
-        update(published)
-        .where(published.c.dag_id == dag_id)
-        .values(
-            next_due=info.run_after if info else None,
-            next_start=info.data_interval.start if info else None,
-            next_end=info.data_interval.end if info else None,
-            problem=problem,
-        )
-    )
+    row = {
+        "key": dag_id,
+        "due": info.run_after if info else None,
+        "start": info.data_interval.start if info else None,
+        "end": info.data_interval.end if info else None,
+        "why": problem,
+    }
+    _SET_NEXT.run(tx, [row])
+
+
+_SET_LAST = Prepared(
+    update(published)
+    .where(published.c.dag_id == bindparam("key"))
+    .values(last_start=bindparam("start"), last_end=bindparam("end")),
+    ["key", "start", "end"],
+)
 
 
 def set_last(tx: Connection, dag_id: str, interval: DataInterval) -> None:
     """The interval of the last run that the schedule has made."""
-    tx.execute(
-        update(published)
-        .where(published.c.dag_id == dag_id)
-        .values(last_start=interval.start, last_end=interval.end)
-    )
+    row = {"key": dag_id, "start": interval.start, "end": interval.end}
+    _SET_LAST.run(tx, [row])
 
 
 def set_paused(tx: Connection, dag_id: str, paused: bool, now: datetime) -> bool:

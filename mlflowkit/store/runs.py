@@ -56,7 +56,8 @@ class OutboxEntry(NamedTuple):
     decision: Launch | Kill | Call
 
 
-_FACTS = (
+#: Columns that a run's tasks are told.
+FACTS = (
     "dag_id",
     "run_id",
     "run_type",
@@ -177,7 +178,7 @@ def load_run(tx: Connection, run_id: str) -> StoredRun | None:
         ended_at=row["ended_at"],
     )
     key: int = row["run_key"]
-    facts = {name: row[name] for name in _FACTS}
+    facts = {name: row[name] for name in FACTS}
     return StoredRun(
         run_key=key,
         run=load(spec, run_row, node_rows(tx, key), instance_rows(tx, key)),

@@ -149,6 +149,11 @@ class TaskInstance:
         return self._spec.tasks[self._order.attempt.task_id].operator
 
     @property
+    def log_url(self) -> str:
+        """Where its log is: a command."""
+        return f"mlflowkit runs logs {self.run_id} {self.task_id}"
+
+    @property
     def hostname(self) -> str:
         return socket.gethostname()
 
@@ -195,8 +200,11 @@ class TaskInstance:
         """
         key = RETURN_VALUE if key is None else key
         check_key(self.task_id, key)
-        several = isinstance(map_indexes, Sequence | Set) and not isinstance(map_indexes, str)
-        indexes = [self._index(i) for i in (map_indexes if several else [map_indexes])]
+        several = isinstance(map_indexes, Sequence | Set) and not isinstance(
+            map_indexes, str
+        )
+        asked: Any = map_indexes if several else [map_indexes]
+        indexes = [self._index(index) for index in asked]
         if task_ids is None and self.lenient:
             found = [self._nearest(key, index, default) for index in indexes]
             return found if several else found[0]

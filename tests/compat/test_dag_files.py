@@ -100,7 +100,9 @@ STORIES = [
         OK,
         {
             **_all(OK, "numbers", "nothing", "more", "others", "total", "pick"),
-            **_all(OK, *(f"add[{i}]" for i in range(3)), *(f"cross[{i}]" for i in range(4))),
+            **_all(
+                OK, *(f"add[{i}]" for i in range(3)), *(f"cross[{i}]" for i in range(4))
+            ),
             **_all(OK, "pairs[0]", "pairs[1]", *(f"of_pair[{i}]" for i in range(3))),
             **_all(OK, "shout[0]", "shout[2]", "classic[0]", "classic[1]"),
             **_all(SKIPPED, "none_at_all", "shout[1]"),

@@ -69,7 +69,9 @@ def test_libraries_that_look_at_all_modules_are_told_no() -> None:
     with answering(2):
         module = importlib.import_module("airflow")
         assert getattr(module, "__path__", None) == []
-        code = compile("found = hasattr(module, 'anything')", f"{sys.base_prefix}/lib/x.py", "exec")
+        code = compile(
+            "found = hasattr(module, 'anything')", f"{sys.base_prefix}/lib/x.py", "exec"
+        )
         space = {"module": module}
         exec(code, space)
         assert space["found"] is False
@@ -104,7 +106,11 @@ except ModuleNotFoundError as exc:
     print("gone")
 """
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert done.stdout.splitlines()[0] == "False True {'hello': 'skipped'}", done
     assert done.stdout.splitlines()[-1] == "gone"

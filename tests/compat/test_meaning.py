@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -36,7 +36,10 @@ IMPORTS = [
         "DAG('d', schedule_interval=None)",
         2,
     ),
-    ("try:\n    from airflow.sdk import DAG\nexcept ImportError:\n    from airflow import DAG", 3),
+    (
+        "try:\n    from airflow.sdk import DAG\nexcept ImportError:\n    from airflow import DAG",
+        3,
+    ),
 ]
 SAME = """\
 from datetime import datetime, timedelta
@@ -91,7 +94,10 @@ def test_catchup_is_on_in_2_and_off_in_3_unless_it_is_said(tmp_path: Path) -> No
         return _dag(tmp_path, module, word).catchup
 
     assert [catchup("airflow", ""), catchup("airflow.sdk", "")] == [True, False]
-    assert [catchup("airflow", ", catchup=False"), catchup("airflow.sdk", ", catchup=True")] == [
+    assert [
+        catchup("airflow", ", catchup=False"),
+        catchup("airflow.sdk", ", catchup=True"),
+    ] == [
         False,
         True,
     ]
@@ -145,7 +151,9 @@ def test_a_flag_says_another_version_than_the_imports(tmp_path: Path) -> None:
     file.write_text(SAME.format(module="airflow", at="", word=""))
     assert load_dag(str(file), version=3).catchup is False
     file.write_text(SAME.format(module="airflow.sdk", at="", word=""))
-    with pytest.raises(AirflowFeatureMissing, match="airflow.sdk is not here: it is of Airflow 3"):
+    with pytest.raises(
+        AirflowFeatureMissing, match="airflow.sdk is not here: it is of Airflow 3"
+    ):
         load_dag(str(file), version=2)
 
 
@@ -168,9 +176,10 @@ def test_all_dags_of_a_file_are_found_also_those_that_a_loop_made() -> None:
 
 
 def test_start_dates_in_default_args_may_be_texts(tmp_path: Path) -> None:
-    word = ", default_args={'start_date': '2024-02-01'}".replace(", d", ", schedule=None, d")
+    word = ", default_args={'start_date': '2024-02-01'}".replace(
+        ", d", ", schedule=None, d"
+    )
     file = tmp_path / "f.py"
     text = SAME.format(module="airflow", at="", word=word)
     file.write_text(text.replace("start_date=datetime(2025, 1, 1), ", ""))
     assert load_dag(str(file)).start_date == datetime(2024, 2, 1, tzinfo=UTC)
-

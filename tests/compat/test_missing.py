@@ -119,7 +119,8 @@ REFUSED = [
         words.DATABASE,
     ),
     (
-        HEAD_2 + "from airflow.models.dagrun import DagRun\nfound = DagRun.find(dag_id='d')\n",
+        HEAD_2
+        + "from airflow.models.dagrun import DagRun\nfound = DagRun.find(dag_id='d')\n",
         "DagRun",
         6,
         words.DATABASE,
@@ -256,8 +257,12 @@ def test_an_argument_that_an_operator_does_not_have_is_named_with_its_line(
     tmp_path: Path,
 ) -> None:
     file = tmp_path / "f.py"
-    file.write_text(HEAD_3 + BODY + "    BashOperator(task_id='b', bash_command='x', bash_comand='y')\n")
-    with pytest.raises(AirflowFeatureMissing, match="bash_comand= of BashOperator") as caught:
+    file.write_text(
+        HEAD_3 + BODY + "    BashOperator(task_id='b', bash_command='x', bash_comand='y')\n"
+    )
+    with pytest.raises(
+        AirflowFeatureMissing, match="bash_comand= of BashOperator"
+    ) as caught:
         load_dag(str(file))
     assert caught.value.line == 6
 

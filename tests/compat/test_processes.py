@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -143,3 +144,24 @@ def test_the_other_commands_know_such_files_too(terminal: Terminal) -> None:
     assert "hello" in shown
     answer = terminal("test", "--airflow", f"{file}:customer_1", "--json")
     assert answer.json()["tasks"] == _once("hello", "step_0")
+
+
+def test_a_folder_of_files_for_airflow_and_of_ours_is_listed(terminal: Terminal) -> None:
+    folder = terminal.folder / "dags"
+    folder.mkdir()
+    for name in ("groups_2.py", "bash_3.py"):
+        shutil.copy(DAGS / name, folder)
+    (folder / "ours.py").write_text(
+        "from mlflowkit import DAG\nwith DAG('ours'):\n    pass\n"
+    )
+    (folder / "broken.py").write_text(
+        "from airflow import DAG\nfrom airflow.providers.snowflake import x\n"
+    )
+    answer = terminal("dags", "list", "--airflow", str(folder), "--json").json()
+    assert sorted(one["dag_id"] for one in answer["dags"]) == ["bash", "groups", "ours"]
+    (error,) = answer["errors"]
+    assert (error["code"], error["line"]) == ("airflow_feature_missing", 2)
+    plain = terminal("dags", "list", str(folder), "--json").json()
+    assert [one["dag_id"] for one in plain["dags"]] == ["ours"]
+    again = terminal("dags", "list", "--airflow", str(folder), "--json").json()
+    assert again["unchanged"] == 4

@@ -83,7 +83,7 @@ class Oracle:
     def instances(self, task_id: TaskId) -> dict[int, TaskState]:
         """Every instance of a task, also those that have no row; {} until it is expanded."""
         task, node = self.spec.tasks[task_id], self.rows.nodes.get(task_id)
-        found = {
+        found: dict[int, TaskState] = {
             index: row.state
             for (name, index), row in self.rows.instances.items()
             if name == task_id and row.state is not TaskState.REMOVED
@@ -149,7 +149,7 @@ class Oracle:
                 if not found or not set(found.values()) <= ENDED:
                     yield None
                 else:
-                    yield S if UNMAPPED not in found else found[UNMAPPED]
+                    yield found.get(UNMAPPED, S)
 
     def _direct_setups(self, task: TaskSpec, index: int) -> list[TaskState]:
         ups = [up for up in task.upstream if self.spec.tasks[up].setup]

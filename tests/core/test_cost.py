@@ -54,6 +54,20 @@ def chains(size: int) -> DagSpec:
     return dag("; ".join(lines), retry=RetryPolicy(retries=1))
 
 
+def grouped(size: int) -> DagSpec:
+    """A mapped group of two tasks over `size` items, then one; a pool and limits everywhere."""
+    limits = {"pool": "gpu", "max_active_tis_per_dagrun": 50, "max_active_tis_per_dag": 50}
+    return dag(
+        "clean > fit > report; other > fit",
+        mapped={"clean": size, "fit": size},
+        group="clean fit",
+        each={"clean": limits, "fit": limits | {"priority_weight": 2}},
+        retry=RetryPolicy(retries=1),
+        limit=size,
+        max_active_tasks=100,
+    )
+
+
 def calls(run: Run, event: Event) -> int:
     """How many calls one event makes."""
     count = 0
@@ -76,12 +90,12 @@ def in_the_middle(spec: DagSpec) -> tuple[Run, AttemptId]:
     """Two attempts out, all else waiting; and the second of them."""
     run = Run(spec, RunRow(run_id=RUN))
     handle(run, RunOpened(), NOON)
-    handle(run, PlacesOffered(2), NOON)
+    handle(run, PlacesOffered(2, {"gpu": 9}), NOON)
     return run, list(run.live_attempts())[1]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("shape", [mapped, chains])
+@pytest.mark.parametrize("shape", [mapped, chains, grouped])
 def test_an_event_costs_the_same_in_a_run_of_10000_as_in_one_of_100(
     shape: Callable[[int], DagSpec], kind: str
 ) -> None:
@@ -90,7 +104,7 @@ def test_an_event_costs_the_same_in_a_run_of_10000_as_in_one_of_100(
         run, attempt = in_the_middle(shape(size))
         costs.append(calls(run, KINDS[kind](attempt)))
     assert costs[1] == costs[0]
-    assert costs[0] < (150 if shape is mapped else 700), (
+    assert costs[0] < (900 if shape is chains else 200), (
         "a failure is told to the eight below"
     )
 
@@ -107,6 +121,27 @@ def test_it_costs_no_more_near_the_end_than_at_the_start(kind: str) -> None:
         (last,) = run.live_attempts()
         costs.append(calls(run, KINDS[kind](last)))
     assert costs[1] == costs[0]
+
+
+@pytest.mark.parametrize("end", ["succeeded", "failed"])
+def test_in_a_mapped_group_what_is_outside_is_told_to_each_index_once(end: str) -> None:
+    """Not once more with each task instance that ends after that."""
+    costs: list[int] = []
+    for size in SMALL, LARGE:
+        spec = dag(
+            "clean > fit; many > fit",
+            mapped={"clean": size, "fit": size, "many": size},
+            group="clean fit",
+            rules={"fit": "one_failed" if end == "failed" else "one_success"},
+            limit=size,
+        )
+        run = Run(spec, RunRow(run_id=RUN))
+        handle(run, RunOpened(), NOON)
+        handle(run, PlacesOffered(size + 2), NOON)
+        first, second = [a for a in run.live_attempts() if a.task_id == "many"]
+        handle(run, KINDS[end](first), NOON)
+        costs.append(calls(run, KINDS[end](second)))
+    assert costs[1] == costs[0] < 200
 
 
 def test_it_costs_as_much_as_there_are_tasks_that_wait_for_it() -> None:

@@ -18,7 +18,7 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("name", ["old-mail-counts", "an-attempt-twice", "met-too-early"])
 def test_a_planted_bug_is_caught_by_the_laws(name: str) -> None:
-    done = _run(name)
+    done = _run(name, "--laws")
     assert done.stdout.splitlines()[0].split() == [name, "laws"]
     assert done.returncode == 0
 

@@ -165,6 +165,14 @@ def test_what_was_due_before_starts_at_once_with_catchup_only(
     assert found == expected
 
 
+def test_what_is_due_at_the_very_start_is_in_and_at_the_very_end_is_not() -> None:
+    history = simulate(spec("load"), days(1), days(3))
+    assert runs(history) == [
+        "1: 1 -> 2 00:00 -> 2 00:01 success",
+        "2: 2 -> 3 00:00 -> 3 00:01 success",
+    ]
+
+
 def test_catchup_runs_as_many_at_once_as_max_active_runs_says() -> None:
     made = spec(
         "load", catchup=True, max_active_runs=2, start_date=FIRST - timedelta(days=5)
@@ -458,6 +466,22 @@ def test_places_are_shared_among_runs() -> None:
         "2 a 1: 1 00:00 -> 1 00:01 success",
         "1 b 1: 1 00:01 -> 1 00:02 success",
         "2 b 1: 1 00:01 -> 1 00:02 success",
+    ]
+
+
+def test_among_runs_the_one_with_the_more_important_task_goes_first() -> None:
+    made = spec(
+        "a > b",
+        catchup=True,
+        start_date=FIRST - timedelta(days=2),
+        tasks={"a": {"priority_weight": 9}},
+    )
+    history = simulate(made, FIRST, FIRST + HOUR, places=1)
+    assert attempts(history) == [
+        "1 a 1: 1 00:00 -> 1 00:01 success",
+        "2 a 1: 1 00:01 -> 1 00:02 success",
+        "1 b 1: 1 00:02 -> 1 00:03 success",
+        "2 b 1: 1 00:03 -> 1 00:04 success",
     ]
 
 

@@ -111,11 +111,17 @@ def test_one_that_does_not_lead_on_starts_no_runs_without_end(office: Office) ->
     assert "does not come after the one before" in office.line("d").problem
 
 
-def test_one_whose_process_dies_is_asked_again(office: Office, tmp_path: Path) -> None:
+def test_one_whose_process_dies_is_named_and_asked_again_when_it_is_unpaused(
+    office: Office, tmp_path: Path
+) -> None:
     office.publish(made(Every("dies", str(tmp_path))))
     office.settle()
-    assert (tmp_path / "died").exists()
+    assert "died of SIGKILL" in office.line("d").problem
+    office.engine.schedules.pause("d", True)
+    office.engine.schedules.pause("d", False)
+    office.settle()
     assert office.line("d").next == DagRunInfo.interval(NOON, NOON + HOUR)
+    assert office.line("d").problem == ""
 
 
 def test_an_answer_about_a_schedule_that_was_changed_meanwhile_does_not_count(

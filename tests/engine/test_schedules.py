@@ -224,8 +224,8 @@ def test_what_was_saved_and_not_begun_is_taken_up_by_the_next_scheduler(
 ) -> None:
     office = offices.open()
     office.publish(made())
-    begun: list[str] = []
-    monkeypatch.setattr(office.engine, "begin", begun.append)  # as if it died before
+    begun: list[object] = []
+    monkeypatch.setattr(office.engine, "begin_new", begun.append)  # as if it died before
     office.until(lambda: begun)
     assert list(office.states("d").values()) == ["queued"]
     office = offices.open()

@@ -56,7 +56,7 @@ def load_dags(
     return load(path, dag_id, version=version)
 
 
-def load_ipython_extension(ipython: Any) -> None:
+def load_ipython_extension(_ipython: Any) -> None:
     """`%load_ext mlflowkit.compat.airflow`: cells may import `airflow…` from now on."""
     from mlflowkit.compat.airflow.finder import installed_version
 
@@ -70,7 +70,7 @@ def load_ipython_extension(ipython: Any) -> None:
     answer(None)
 
 
-def unload_ipython_extension(ipython: Any) -> None:
+def unload_ipython_extension(_ipython: Any) -> None:
     """`%unload_ext mlflowkit.compat.airflow`: `airflow…` is no longer answered."""
     from mlflowkit.compat.airflow.finder import stop_answering
 

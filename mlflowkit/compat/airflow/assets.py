@@ -13,6 +13,6 @@ __all__ = ["Asset", "Dataset", "DatasetOrTimeSchedule"]
 Dataset: Final = Asset
 
 
-def DatasetOrTimeSchedule(*, timetable: Any, datasets: Any) -> AssetOrTimeSchedule:  # noqa: N802 - Airflow's name
+def DatasetOrTimeSchedule(*, timetable: Any, datasets: Any) -> AssetOrTimeSchedule:
     """`AssetOrTimeSchedule` with Airflow 2's names."""
     return AssetOrTimeSchedule(timetable=timetable, assets=datasets)

@@ -14,7 +14,7 @@ from mlflowkit.authoring.dag import DAG
 from mlflowkit.authoring.dag_function import DagFunction
 from mlflowkit.authoring.operator import BaseOperator
 from mlflowkit.authoring.schedule import schedule_zone, timetable_of
-from mlflowkit.compat.airflow import timezone, words
+from mlflowkit.compat.airflow import switches, timezone, words
 from mlflowkit.compat.airflow.finder import answering
 from mlflowkit.compat.airflow.missing import missing
 
@@ -22,7 +22,9 @@ from mlflowkit.compat.airflow.missing import missing
 DAILY: Final = timedelta(days=1)
 _SCHEDULES: Final = ("schedule", "schedule_interval", "timetable")
 #: Options that Airflow takes, and that only a screen or a limit of its own would heed.
-_NO_MATTER: Final = frozenset({"access_control", "full_filepath", "auto_register", "is_subdag"})
+_NO_MATTER: Final = frozenset(
+    {"access_control", "full_filepath", "auto_register", "is_subdag"}
+)
 
 
 class AirflowDag(DAG):
@@ -42,6 +44,10 @@ class AirflowDag(DAG):
         options = {k: v for k, v in options.items() if k not in _NO_MATTER}
         if options.get("sla_miss_callback"):
             raise missing(f"sla_miss_callback= of DAG {dag_id!r}", words.SLA)
+        if options.pop("max_consecutive_failed_dag_runs", 0):
+            switches.note(
+                "max_consecutive_failed_dag_runs", "no DAG is paused for its failures"
+            )
         self._put_dates(options)
         if options.get("catchup") is None:
             options["catchup"] = self.catches_up

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
-from importlib.metadata import PackageNotFoundError, version as version_of
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as version_of
 from types import FrameType, ModuleType
 from typing import Any
 
@@ -108,7 +109,8 @@ def asked_by_a_person(frame: FrameType | None) -> bool:
     """Whether a file or a cell of a person has this frame, and no library."""
     name = frame.f_code.co_filename if frame is not None else "<frozen "
     return persons_place(frame)[0] == name and not any(
-        part in name for part in ("site-packages", "dist-packages", f"{sys.base_prefix}/lib/")
+        part in name
+        for part in ("site-packages", "dist-packages", f"{sys.base_prefix}/lib/")
     )
 
 
@@ -165,4 +167,10 @@ def answering(version: int | None) -> Generator[None, None, None]:
             answer(before.version)
 
 
-__all__ = ["AirflowFeatureMissing", "AirflowFinder", "answer", "answering", "stop_answering"]
+__all__ = [
+    "AirflowFeatureMissing",
+    "AirflowFinder",
+    "answer",
+    "answering",
+    "stop_answering",
+]

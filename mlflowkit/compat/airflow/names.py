@@ -8,12 +8,21 @@ from importlib import import_module
 from typing import Any, Final
 
 from mlflowkit.compat.airflow import words
+from mlflowkit.compat.airflow.core_families import Names
 from mlflowkit.compat.airflow.missing import Missing
-from mlflowkit.compat.airflow.names_core import CORE, Names
-from mlflowkit.compat.airflow.names_tasks import OLD, PROVIDERS
+from mlflowkit.compat.airflow.names_core import CORE
+from mlflowkit.compat.airflow.names_old import OLD
+from mlflowkit.compat.airflow.names_providers import PROVIDERS
+from mlflowkit.compat.airflow.names_sdk import SDK_MODULES
 from mlflowkit.compat.airflow.names_utils import UTILS
 
-MODULES: Final[Mapping[str, Names]] = {**CORE, **OLD, **PROVIDERS, **UTILS}
+MODULES: Final[Mapping[str, Names]] = {
+    **CORE,
+    **SDK_MODULES,
+    **OLD,
+    **PROVIDERS,
+    **UTILS,
+}
 #: Modules of which nothing is here: what to say of all that is in them.
 REFUSED: Final[Mapping[str, str]] = {
     "airflow.triggers": words.DEFERRABLE,

@@ -1,4 +1,4 @@
-"""`airflow.utils.*`, as DAG files use it. Data alone; targets as in `names_core`."""
+"""`airflow.utils.*`, as DAG files use it. Data alone; targets as in `core_families`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from mlflowkit.compat.airflow import words
+from mlflowkit.compat.airflow.core_families import Names
 from mlflowkit.compat.airflow.missing import Missing
-from mlflowkit.compat.airflow.names_core import Names
 
 _TIMEZONE: Final = {
     name: f"+timezone:{name}"
@@ -50,7 +50,8 @@ UTILS: Final[Mapping[str, Names]] = {
         for n in ("send_email", "send_email_smtp", "send_mime_email", "build_mime_message")
     },
     "airflow.utils.file": {
-        n: Missing(n, "use pathlib") for n in ("TemporaryDirectory", "mkdirs", "open_maybe_zipped")
+        n: Missing(n, "use pathlib")
+        for n in ("TemporaryDirectory", "mkdirs", "open_maybe_zipped")
     },
     "airflow.utils.helpers": {
         **_ARROWS,
@@ -83,12 +84,15 @@ UTILS: Final[Mapping[str, Names]] = {
     "airflow.utils.task_group": {"TaskGroup": "=TaskGroup"},
     "airflow.utils.trigger_rule": _RULES,
     "airflow.utils.types": {
-        n: f"+stands:{n}" for n in ("DagRunType", "DagRunTriggeredByType", "NOTSET", "ArgNotSet")
+        n: f"+stands:{n}"
+        for n in ("DagRunType", "DagRunTriggeredByType", "NOTSET", "ArgNotSet")
     },
     "airflow.utils.weekday": {"WeekDay": "mlflowkit.operators:WeekDay"},
     "airflow.utils.weight_rule": {"WeightRule": "+stands:WeightRule"},
     "airflow.utils.xcom": _RETURN_KEY,
-    "airflow.utils.yaml": {n: f"yaml:{n}" for n in ("safe_load", "safe_dump", "dump", "load")},
+    "airflow.utils.yaml": {
+        n: f"yaml:{n}" for n in ("safe_load", "safe_dump", "dump", "load")
+    },
     "airflow.utils.json": {},
     "airflow.utils.net": {"get_hostname": "socket:getfqdn"},
     "airflow.utils.platform": {"getuser": "getpass:getuser"},

@@ -28,6 +28,13 @@ _FAR_PULLS: Final = {
     "include_prior_dates": "XComs of earlier runs: keep the value in a Variable",
 }
 
+#: Methods that Airflow calls around `execute`.
+_AROUND: Final = {
+    "pre_execute": "call it at the beginning of execute()",
+    "post_execute": "call it at the end of execute()",
+    "execute_complete": words.DEFERRABLE,
+}
+
 
 @dataclass(slots=True)
 class Scanned:
@@ -61,7 +68,9 @@ def told_version(tree: ast.AST) -> int:
     modules = {m for node in ast.walk(tree) for m, _ in _imports(node)}
     if _any_below(modules, "airflow.sdk"):
         return 3
-    words_used = {k.arg for n in ast.walk(tree) if isinstance(n, ast.Call) for k in n.keywords}
+    words_used = {
+        k.arg for n in ast.walk(tree) if isinstance(n, ast.Call) for k in n.keywords
+    }
     if "schedule_interval" in words_used:
         return 2
     if _any_below(modules, "airflow.providers.standard"):
@@ -80,9 +89,9 @@ def _imports(node: ast.AST) -> Iterator[tuple[str, str]]:
             if alias.name.partition(".")[0] == "airflow":
                 yield alias.name, ""
     elif isinstance(node, ast.ImportFrom) and not node.level:
-        if str(node.module).partition(".")[0] == "airflow":
-            for alias in node.names:
-                yield str(node.module), alias.name
+        of_airflow = str(node.module).partition(".")[0] == "airflow"
+        for alias in node.names if of_airflow else ():
+            yield str(node.module), alias.name
 
 
 class _Scan:
@@ -97,12 +106,16 @@ class _Scan:
     def look(self) -> None:
         for node in ast.walk(self._tree):
             self._collect(node)
-        inside = [n for f in ast.walk(self._tree) if isinstance(f, _FUNCTIONS) for n in _body(f)]
+        inside = [
+            n for f in ast.walk(self._tree) if isinstance(f, _FUNCTIONS) for n in _body(f)
+        ]
         for node in inside:
             self._inside(node)
         for node in ast.walk(self._tree):
+            if isinstance(node, ast.ClassDef):
+                self._class(node)
             self._anywhere(node)
-            if self._found.version == 3:  # noqa: PLR2004 - Airflow 3
+            if self._found.version == 3:
                 self._gone(node)
 
     def _collect(self, node: ast.AST) -> None:
@@ -113,8 +126,7 @@ class _Scan:
                     todo = str(vars(target)["_todo"])
                     self._missing[alias.asname or name] = (f"{module}.{name}", todo)
         elif isinstance(node, ast.keyword) and node.arg == "python_callable":
-            if isinstance(node.value, ast.Name):
-                self._callables.add(node.value.id)
+            self._callables.add(_name(node.value))
 
     # ── what is only reached when a task runs ──
 
@@ -126,9 +138,8 @@ class _Scan:
             )
             if not known and name != "*":
                 self._note(node, full, todo_for(full))
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
-            if node.id in self._missing:
-                self._note(node, *self._missing[node.id])
+        if isinstance(node, ast.Name) and node.id in self._missing:
+            self._note(node, *self._missing[node.id])
 
     def _note(self, node: ast.AST, feature: str, todo: str) -> None:
         line = getattr(node, "lineno", 0)
@@ -150,6 +161,11 @@ class _Scan:
         elif node.func.attr == "defer" and _name(node.func.value) == "self":
             self._refuse(node, "self.defer()", words.DEFERRABLE)
 
+    def _class(self, node: ast.ClassDef) -> None:
+        for one in node.body:
+            if isinstance(one, ast.FunctionDef) and one.name in _AROUND:
+                self._refuse(one, f"{node.name}.{one.name}()", _AROUND[one.name])
+
     def _gone(self, node: ast.AST) -> None:
         """What Airflow 3 no longer has."""
         for name in _used_of_context(node):
@@ -161,9 +177,9 @@ class _Scan:
             for one in without:
                 self._refuse_gone(one, one.arg)
         elif isinstance(node, ast.Call) and _name(node.func) == "TriggerDagRunOperator":
-            for one in node.keywords:
-                if one.arg == "execution_date":
-                    self._refuse_gone(one, one.arg)
+            for keyword in node.keywords:
+                if keyword.arg == "execution_date":
+                    self._refuse_gone(keyword, keyword.arg)
 
     def _is_task(self, function: ast.FunctionDef) -> bool:
         decorated = " ".join(ast.unparse(one) for one in function.decorator_list)
@@ -197,13 +213,20 @@ def _used_of_context(node: ast.AST) -> Iterator[str]:
             yield from _WORD.findall(inside)
     elif isinstance(node, ast.Subscript) and _is_context(node.value):
         yield _text(node.slice)
-    elif isinstance(node, ast.Call) and _name(node.func) == "get" and node.args:
-        if isinstance(node.func, ast.Attribute) and _is_context(node.func.value):
-            yield _text(node.args[0])
+    elif isinstance(node, ast.Call) and _is_get(node.func):
+        yield from (_text(one) for one in node.args[:1])
     elif isinstance(node, ast.Attribute):
         key = node.value.slice if isinstance(node.value, ast.Subscript) else None
-        if _name(node.value) in _WITH_DATE or (key is not None and _text(key) in _WITH_DATE):
+        if _name(node.value) in _WITH_DATE or (
+            key is not None and _text(key) in _WITH_DATE
+        ):
             yield node.attr
+
+
+def _is_get(function: ast.AST) -> bool:
+    """`context.get`, of something that is called like a context."""
+    is_get = isinstance(function, ast.Attribute) and function.attr == "get"
+    return is_get and _is_context(getattr(function, "value", function))
 
 
 def _is_context(node: ast.AST) -> bool:

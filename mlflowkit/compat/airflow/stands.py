@@ -215,5 +215,3 @@ def snake(name: str) -> str:
 def to_boolean(text: str | None) -> bool:
     """Whether it says yes."""
     return str(text or "").strip().lower() in ("true", "t", "yes", "y", "on", "1")
-
-

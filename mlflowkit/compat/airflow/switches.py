@@ -35,7 +35,7 @@ _notes: dict[str, None] = {}
 def turn_on(version: int | None) -> None:
     """From now on."""
     TaskInstance.lenient = True
-    TaskInstance.looks_above = version != 3  # noqa: PLR2004 - Airflow 3
+    TaskInstance.looks_above = version != 3
     Sources.shown = staticmethod(_shown)
     if pass_over not in options.passes_over:
         options.passes_over.append(pass_over)
@@ -57,12 +57,17 @@ def turn_off() -> None:
         os.environ.pop(_set_here.pop(), None)
 
 
-def pass_over(where: str, name: str, value: object) -> bool:
+def pass_over(_where: str, name: str, _value: object) -> bool:
     """Whether an option of a task may be left unheeded; it is noted, for people."""
     if name not in PASSED_OVER:
         return False
-    _notes[f"{name}= is not heeded: {PASSED_OVER[name]}"] = None
+    note(name, PASSED_OVER[name])
     return True
+
+
+def note(name: str, why: str) -> None:
+    """Keep for people that an option is not heeded."""
+    _notes[f"{name}= is not heeded: {why}"] = None
 
 
 def take_notes() -> list[str]:

@@ -44,7 +44,8 @@ def parse(
     string: str, timezone: _dt.tzinfo | None = None, strict: bool = False
 ) -> _dt.datetime:
     """A moment from a text, in UTC unless it says otherwise."""
-    from dateutil.parser import isoparse, parse as read
+    from dateutil.parser import isoparse
+    from dateutil.parser import parse as read
 
     found: _dt.datetime = isoparse(string) if strict else read(string)
     return found if found.tzinfo else found.replace(tzinfo=timezone or utc)

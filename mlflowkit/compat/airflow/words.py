@@ -35,7 +35,9 @@ PROVIDER: Final = (
     "mlflowkit has no such provider: write the task with @task and the service's own "
     "Python library"
 )
-UNKNOWN: Final = "mlflowkit does not know it: see docs/how-to/from-airflow.md for what there is"
+UNKNOWN: Final = (
+    "mlflowkit does not know it: see docs/how-to/from-airflow.md for what there is"
+)
 XCOM_CLASS: Final = "use ti.xcom_push and ti.xcom_pull"
 #: What a file written for Airflow 3 cannot use any more.
 GONE_IN_3: Final = {

@@ -171,12 +171,11 @@ def _set_up_again(step: Step, torn_down: set[TaskId]) -> None:
         node = todo.pop()
         around = list(run.spec.setups_around(node.spec.task_id))
         for setup, teardowns in around:
-            if not torn_down.isdisjoint(teardowns):
-                if _clear_for(step, node, run.nodes[setup]):
-                    todo.append(run.nodes[setup])  # it may need others itself
-        for name in {*run.spec.downstream(node.spec.task_id)}.union(
-            *(t for _, t in around)
-        ):
+            torn = not torn_down.isdisjoint(teardowns)
+            if torn and _clear_for(step, node, run.nodes[setup]):
+                todo.append(run.nodes[setup])  # it may need others itself
+        closers = {t for _, teardowns in around for t in teardowns}
+        for name in closers.union(run.spec.downstream(node.spec.task_id)):
             if run.spec.tasks[name].teardown:
                 _clear_for(step, node, run.nodes[name])
 

@@ -356,4 +356,4 @@ def recount(run: Run) -> None:
     run.open_nodes = sum(not node.done for node in run.nodes.values())
     for node in run.nodes.values():
         node.open_above = sum(not up.done for up in node.whole)
-        node.above = sum((up.counts for up in node.whole), Counter())
+        node.above = sum((up.counts for up in node.whole), Counter[TaskState]())

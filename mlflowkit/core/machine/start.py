@@ -98,7 +98,7 @@ class _Budget:
         self._left -= 1
         if lane.pool in self._pools:
             self._pools[lane.pool] -= lane.slots
-        if lane.task_id in self._tasks:
+        if lane.task_id is not None and lane.task_id in self._tasks:
             self._tasks[lane.task_id] -= 1
 
 

@@ -7,7 +7,9 @@ from airflow.operators.python import PythonOperator
 from airflow.operators.s3_file_transform_operator import S3FileTransformOperator
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.providers.amazon.aws.transfers.local_to_s3 import S3FileTransferOperator
-from airflow.providers.cncf.kubernetes.operators.kubernetes_pod import KubernetesPodOperator
+from airflow.providers.cncf.kubernetes.operators.kubernetes_pod import (
+    KubernetesPodOperator,
+)
 
 default_args = {
     "owner": "airflow",
@@ -50,7 +52,9 @@ def fit(**kwargs):
         file.write(",".join(train_images))
 
 
-preprocess = PythonOperator(task_id="preprocess", python_callable=preprocess_images, dag=dag)
+preprocess = PythonOperator(
+    task_id="preprocess", python_callable=preprocess_images, dag=dag
+)
 fit_model = PythonOperator(task_id="fit_model", python_callable=fit, dag=dag)
 upload_model = S3FileTransferOperator(
     task_id="upload_model",

@@ -51,5 +51,7 @@ with DAG(
     warm = TemperatureOperator(task_id="warm", city="Rome")
     cold = TemperatureOperator(task_id="cold", city="{{ params.north }}")
     too_cold = TemperatureOperator(task_id="too_cold", city="Oslo", lowest=0)
-    nowhere = TemperatureOperator(task_id="nowhere", city="Atlantis", trigger_rule="all_done")
+    nowhere = TemperatureOperator(
+        task_id="nowhere", city="Atlantis", trigger_rule="all_done"
+    )
     chain(warm, cold, too_cold, nowhere)

@@ -1,4 +1,5 @@
 """Daily orders: extract, transform, load, the classic way."""
+
 from datetime import datetime, timedelta
 import json
 
@@ -31,9 +32,13 @@ def transform(**kwargs):
 
 
 def load(ds, **kwargs):
-    total = json.loads(kwargs["task_instance"].xcom_pull(task_ids="transform", key="total"))
+    total = json.loads(
+        kwargs["task_instance"].xcom_pull(task_ids="transform", key="total")
+    )
     assert round(total["total"], 2) == 1236.7, total
-    assert kwargs["task_instance"].xcom_pull(task_ids="transform", key="nothing") is None
+    assert (
+        kwargs["task_instance"].xcom_pull(task_ids="transform", key="nothing") is None
+    )
     assert len(ds) == 10
 
 

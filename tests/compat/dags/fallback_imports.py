@@ -1,4 +1,5 @@
 """Runs under either version, and without a provider that may not be there."""
+
 from datetime import datetime
 
 try:

@@ -1,4 +1,5 @@
 """A DAG for each customer, made in a loop."""
+
 from datetime import datetime
 
 from airflow import DAG
@@ -10,7 +11,12 @@ def create_dag(dag_id, schedule, number):
     def hello(*args):
         return f"customer {number}"
 
-    dag = DAG(dag_id, schedule_interval=schedule, start_date=datetime(2023, 1, 1), catchup=False)
+    dag = DAG(
+        dag_id,
+        schedule_interval=schedule,
+        start_date=datetime(2023, 1, 1),
+        catchup=False,
+    )
     with dag:
         first = PythonOperator(task_id="hello", python_callable=hello)
         for step in range(number):

@@ -36,7 +36,9 @@ with DAG(dag_id="mapping", start_date=datetime(2022, 3, 4), schedule=None):
     add.override(task_id="cross").expand(x=[1, 2], y=[10, 20])
     add.override(task_id="pairs").expand_kwargs([{"x": 1, "y": 2}, {"x": 3}])
     add.override(task_id="none_at_all").expand(x=nothing())
-    zipped = numbers.override(task_id="more")().zip(numbers.override(task_id="others")())
+    zipped = numbers.override(task_id="more")().zip(
+        numbers.override(task_id="others")()
+    )
 
     @task(map_index_template="{{ task.op_kwargs['pair'] }}")
     def of_pair(pair):

@@ -7,7 +7,10 @@ with DAG(
     schedule=None,
     start_date=datetime(2025, 1, 1),
     render_template_as_native_obj=True,
-    params={"sizes": Param([1, 2, 3], type="array"), "n": Param(5, type="integer", minimum=1)},
+    params={
+        "sizes": Param([1, 2, 3], type="array"),
+        "n": Param(5, type="integer", minimum=1),
+    },
 ) as dag:
 
     @task

@@ -11,7 +11,9 @@ def days(**kwargs):
     assert day.add(days=1).to_date_string() == context["tomorrow_ds"]
     assert day.subtract(days=1).format("YYYY-MM-DD") == kwargs["yesterday_ds"]
     assert day.in_timezone("Europe/Amsterdam").timezone_name == "Europe/Amsterdam"
-    assert kwargs["data_interval_end"].diff(kwargs["data_interval_start"]).in_days() == 1
+    assert (
+        kwargs["data_interval_end"].diff(kwargs["data_interval_start"]).in_days() == 1
+    )
     return day.start_of("month").isoformat()
 
 

@@ -27,7 +27,9 @@ class CountingSensor(BaseSensorOperator):
         return self.seen >= int(self.wanted)
 
 
-with DAG("sensors", start_date=datetime(2022, 1, 1), schedule=None, catchup=False) as dag:
+with DAG(
+    "sensors", start_date=datetime(2022, 1, 1), schedule=None, catchup=False
+) as dag:
     there = FileSensor(
         task_id="there", filepath=FOLDER + "/there.txt", poke_interval=0.1, timeout=5
     )

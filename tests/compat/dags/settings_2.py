@@ -1,4 +1,5 @@
 """Variables, connections and configuration from the environment."""
+
 from datetime import datetime
 
 import airflow
@@ -19,13 +20,19 @@ def look(table, **context):
     LoggingMixin().log.info("reading %s", table)
     connection = BaseHook.get_connection("warehouse")
     assert isinstance(connection, Connection)
-    assert (connection.host, connection.port, connection.login) == ("db.local", 5432, "ann")
+    assert (connection.host, connection.port, connection.login) == (
+        "db.local",
+        5432,
+        "ann",
+    )
     assert connection.extra_dejson == {"sslmode": "disable"}
     return f"{table}-{REGION}"
 
 
 with DAG(
-    "settings", start_date=airflow.utils.dates.days_ago(1), schedule_interval="0 3 * * *"
+    "settings",
+    start_date=airflow.utils.dates.days_ago(1),
+    schedule_interval="0 3 * * *",
 ) as dag:
     for table in TABLES:
         PythonOperator(
@@ -34,7 +41,11 @@ with DAG(
     PythonOperator(
         task_id="templated",
         python_callable=lambda *parts: "/".join(parts),
-        op_args=["{{ var.value.greeting }}", "{{ var.json.tables[0] }}", "{{ conn.warehouse.host }}"],
+        op_args=[
+            "{{ var.value.greeting }}",
+            "{{ var.json.tables[0] }}",
+            "{{ conn.warehouse.host }}",
+        ],
     )
 assert settings.AIRFLOW_HOME
 assert SENDER == "nobody"

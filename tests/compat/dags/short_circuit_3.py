@@ -7,9 +7,13 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 with DAG("short_circuit", start_date=datetime(2025, 1, 1)):
     true_cond = ShortCircuitOperator(task_id="true_cond", python_callable=lambda: True)
-    false_cond = ShortCircuitOperator(task_id="false_cond", python_callable=lambda: False)
+    false_cond = ShortCircuitOperator(
+        task_id="false_cond", python_callable=lambda: False
+    )
     soft = ShortCircuitOperator(
-        task_id="soft", python_callable=lambda: "", ignore_downstream_trigger_rules=False
+        task_id="soft",
+        python_callable=lambda: "",
+        ignore_downstream_trigger_rules=False,
     )
     goes = [EmptyOperator(task_id=f"true_{i}") for i in (1, 2)]
     stays = [EmptyOperator(task_id=f"false_{i}") for i in (1, 2)]

@@ -29,15 +29,22 @@ with DAG("sql", schedule_interval=None, start_date=datetime(2021, 1, 1)) as dag:
     fill = SQLExecuteQueryOperator(
         task_id="fill",
         conn_id="shop",
-        sql=["insert into orders values (1, :amount)", "insert into orders values (2, :amount)"],
+        sql=[
+            "insert into orders values (1, :amount)",
+            "insert into orders values (2, :amount)",
+        ],
         parameters={"amount": 12.5},
     )
     counted = PythonOperator(task_id="count", python_callable=count)
     check = SQLCheckOperator(
-        task_id="check", conn_id="shop", sql="select count(*) from orders where amount > 0"
+        task_id="check",
+        conn_id="shop",
+        sql="select count(*) from orders where amount > 0",
     )
     bad_check = SQLCheckOperator(
-        task_id="bad_check", conn_id="shop", sql="select count(*) from orders where amount < 0"
+        task_id="bad_check",
+        conn_id="shop",
+        sql="select count(*) from orders where amount < 0",
     )
     branch = BranchSQLOperator(
         task_id="branch",

@@ -22,6 +22,9 @@ with DAG("parent", schedule_interval=None, start_date=datetime(2022, 1, 1)) as p
     ) >> PythonOperator(task_id="after", python_callable=print)
 
 with DAG(
-    "child", schedule_interval=None, start_date=datetime(2022, 1, 1), params={"message": "x"}
+    "child",
+    schedule_interval=None,
+    start_date=datetime(2022, 1, 1),
+    params={"message": "x"},
 ) as child:
     PythonOperator(task_id="say", python_callable=say)

@@ -156,6 +156,24 @@ def test_a_branch_in_a_mapped_group_chooses_for_its_own_index() -> None:
     assert world.launched() == ["report"]
 
 
+def test_a_branch_in_a_mapped_group_leaves_out_nothing_outside_of_it() -> None:
+    """`each` is mapped, too, but its indexes have nothing to do with those of the group."""
+    world = World(
+        dag(
+            "which > left; which > each; other > each",
+            mapped={"which": 2, "left": 2, "each": 3},
+            group="which left",
+            rules={"each": "one_success"},
+        )
+    )
+    world.places(3)
+    world.succeed("other")
+    world.succeed("which[0]", chosen="left")
+    world.succeed("which[1]", chosen="")
+    assert [name for name in world.states() if "each" in name] == ["each[0:3]"]
+    assert world.launched() == ["left[0]", "each[0]", "each[1]", "each[2]"]
+
+
 def test_a_branch_in_front_of_a_mapped_group_leaves_out_the_whole_group() -> None:
     world = World(
         dag(

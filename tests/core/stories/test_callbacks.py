@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mlflowkit.core.decisions import Call, CloseRun, Kill, Launch, WakeAt
 from mlflowkit.core.events import CancelAsked
 from mlflowkit.core.machine.finish import LOST_LIMIT
@@ -13,10 +15,10 @@ ALL = ("success", "failure", "retry", "skipped")
 THE_RUN = AttemptId(RUN, TaskId(""), UNMAPPED, 0)
 
 
-def _world(retries: int = 0, **options: object) -> World:
+def _world(retries: int = 0, **options: Any) -> World:
     """One task that wants to hear of everything."""
     each = {"load": {"callbacks": ALL}}
-    return World(dag("load > train", each=each, retries=retries, **options))  # type: ignore[arg-type]  # fields of a DAG
+    return World(dag("load > train", each=each, retries=retries, **options))
 
 
 def test_a_success_is_told() -> None:

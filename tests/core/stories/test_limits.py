@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mlflowkit.core.decisions import Launch
 from tests.core.world import World, dag
 
@@ -15,7 +17,10 @@ def test_a_pool_gives_as_many_slots_as_it_has() -> None:
 
 
 def test_a_task_may_take_several_slots_and_a_smaller_one_goes_past_it() -> None:
-    each = {"big": {"pool": "gpu", "pool_slots": 2}, "small": {"pool": "gpu"}}
+    each: dict[str, Any] = {
+        "big": {"pool": "gpu", "pool_slots": 2},
+        "small": {"pool": "gpu"},
+    }
     world = World(dag("big; small", each=each))
     assert world.launched(pools={"gpu": 1}) == ["small"]
     assert world.launched(pools={"gpu": 2}) == ["big"]
@@ -25,7 +30,10 @@ def test_a_task_may_take_several_slots_and_a_smaller_one_goes_past_it() -> None:
 
 
 def test_the_slots_of_a_pool_are_shared_by_tasks_of_every_size() -> None:
-    each = {"big": {"pool": "gpu", "pool_slots": 2}, "small": {"pool": "gpu"}}
+    each: dict[str, Any] = {
+        "big": {"pool": "gpu", "pool_slots": 2},
+        "small": {"pool": "gpu"},
+    }
     world = World(dag("big; small", each=each))
     assert world.launched(pools={"gpu": 2}) == ["big"]
 

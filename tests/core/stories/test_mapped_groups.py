@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from mlflowkit.core.decisions import CloseRun, Kill
@@ -9,16 +11,16 @@ from mlflowkit.core.events import CancelAsked, RetryAsked
 from mlflowkit.core.spec import DagSpec, TaskId
 from mlflowkit.core.states import RunState
 from mlflowkit.core.view import task_views
-from tests.core.world import AxisDrawing, World, anatomy, dag
+from tests.core.world import World, anatomy, dag
 
 
-def _spec(items: AxisDrawing = "load", **more: object) -> DagSpec:
+def _spec(**more: Any) -> DagSpec:
     """load > [clean > fit] > report"""
-    options = {"mapped": {"clean": items, "fit": items}, "group": "clean fit"}
-    return dag("load > clean > fit > report", **(options | more))  # type: ignore[arg-type]  # as drawn
+    mapped = {"clean": "load", "fit": "load"}
+    return dag("load > clean > fit > report", mapped=mapped, group="clean fit", **more)
 
 
-def _expanded(length: int = 3, **more: object) -> World:
+def _expanded(length: int = 3, **more: Any) -> World:
     world = World(_spec(**more))
     world.places(1)
     world.succeed("load", length=length)
@@ -37,6 +39,16 @@ def test_each_index_goes_its_own_way_and_what_is_after_the_group_waits_for_all()
     world.succeed("fit[0]")
     assert world.launched() == ["report"]
     assert world.succeed("report") == [CloseRun(RunState.SUCCESS)]
+
+
+@pytest.mark.parametrize("items", [3, "load"])
+def test_every_task_of_the_group_is_expanded_at_once(items: int | str) -> None:
+    mapped = {"a": items, "b": items, "c": items}
+    world = World(dag("load > a > b > c", mapped=mapped, group="a b c"))
+    world.places(1)
+    world.succeed("load", length=3)
+    assert [world.rows.nodes[TaskId(name)].length for name in "abc"] == [3, 3, 3]
+    assert world.launched() == ["a[0]", "a[1]", "a[2]"]
 
 
 def test_an_index_that_fails_stops_itself_alone() -> None:
@@ -221,6 +233,21 @@ def test_a_named_task_of_the_group_runs_again_at_every_index_that_can() -> None:
     assert world.launched() == ["fit[0]"]
     assert world.states()["fit[1]"] == "upstream_failed"
     assert world.succeed("fit[0]") == [CloseRun(RunState.FAILED)]
+
+
+def test_an_index_that_cannot_run_again_is_closed_while_the_others_still_wait() -> None:
+    drawing = "clean > fit; other > fit"
+    world = World(dag(drawing, mapped={"clean": 2, "fit": 2}, group="clean fit"))
+    world.places(3)
+    world.succeed("clean[0]", "other")
+    world.fail("clean[1]")
+    world.places(1)
+    world.succeed("fit[0]")
+    world.tell(RetryAsked((TaskId("other"),)))
+    assert world.launched() == ["other"]
+    assert world.states()["fit[1]"] == "upstream_failed"
+    world.succeed("other")
+    assert world.launched() == ["fit[0]"]
 
 
 def test_a_shorter_expansion_removes_indexes_of_every_task_of_the_group() -> None:

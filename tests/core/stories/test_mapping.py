@@ -119,6 +119,37 @@ def test_one_failed_instance_fails_what_is_below_at_once_and_the_others_go_on() 
     assert world.succeed("fit[2]") == [CloseRun(RunState.FAILED)]
 
 
+def test_a_failure_that_comes_two_ways_at_once_closes_a_mapped_task_once() -> None:
+    drawing = "load > report; load > fit > report"
+    world = World(dag(drawing, mapped={"fit": 2, "report": 2}))
+    world.places(1)
+    assert world.fail("load") == [CloseRun(RunState.FAILED)]
+    assert world.states() == {
+        "fit": "upstream_failed",
+        "load": "failed",
+        "report": "upstream_failed",
+    }
+
+
+def test_joined_axes_are_as_long_as_their_parts_say() -> None:
+    for axis, length in (
+        (("zip", 2, "load"), 2),
+        (("longest", 2, "load"), 3),
+        (("concat", 2, "load"), 5),
+    ):
+        world = World(dag("load > fit", mapped={"fit": (axis,)}))
+        world.places(1)
+        world.succeed("load", length=3)
+        assert len(world.launched()) == length
+
+
+def test_a_part_of_an_axis_that_is_no_list_is_a_failure_that_says_so() -> None:
+    world = World(dag("load > fit", mapped={"fit": (("zip", 2, "load"),)}))
+    world.places(1)
+    assert world.succeed("load") == [CloseRun(RunState.FAILED)]
+    assert "task 'load' gave no list" in world.reason("fit")
+
+
 def test_each_instance_has_its_own_tries() -> None:
     world = World(dag("fit", mapped={"fit": 2}, retries=1))
     world.places(2)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.core.world import World, dag
 
 
-def _weights(**weights: int) -> dict[str, dict[str, int]]:
+def _weights(**weights: int) -> dict[str, dict[str, Any]]:
     return {name: {"priority_weight": weight} for name, weight in weights.items()}
 
 
@@ -27,14 +29,14 @@ def test_a_mapped_task_with_less_weight_waits_in_the_middle() -> None:
 
 def test_between_pools_the_weight_decides_as_well() -> None:
     each = _weights(a=1, b=3, c=2)
-    each["b"] |= {"pool": "gpu"}  # type: ignore[dict-item]  # a name among numbers
+    each["b"] |= {"pool": "gpu"}
     world = World(dag("a; b; c", each=each))
     assert world.launched(2, pools={"gpu": 1}) == ["b", "c"]
 
 
 def test_one_that_has_no_room_lets_the_next_go_first() -> None:
     each = _weights(a=1, b=3)
-    each["b"] |= {"pool": "gpu"}  # type: ignore[dict-item]  # a name among numbers
+    each["b"] |= {"pool": "gpu"}
     world = World(dag("a; b", each=each))
     assert world.launched(1, pools={"gpu": 0}) == ["a"]
 

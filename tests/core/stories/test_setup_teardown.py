@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from mlflowkit.core.decisions import CloseRun, Kill
@@ -13,15 +15,15 @@ from tests.core.world import World, anatomy, dag
 DRAWING = "make > work > clear; make > clear"
 
 
-def _spec(drawing: str = DRAWING, fails_run: bool = False, **more: object) -> DagSpec:
+def _spec(drawing: str = DRAWING, fails_run: bool = False, **more: Any) -> DagSpec:
     """make > work > clear"""
     clear = {"teardown": True, "on_failure_fail_dagrun": fails_run}
     each = {"make": {"setup": True}, "clear": clear}
-    return dag(drawing, each=each, **more)  # type: ignore[arg-type]  # as drawn
+    return dag(drawing, each=each, **more)
 
 
-def _at_work(**more: bool) -> World:
-    world = World(_spec(**more))
+def _at_work(fails_run: bool = False) -> World:
+    world = World(_spec(fails_run=fails_run))
     world.places(1)
     world.succeed("make")
     world.places(1)
@@ -90,7 +92,10 @@ def test_a_failed_setup_counts_more_than_a_skipped_one() -> None:
     assert world.states()["y"] == "skipped"
     world = World(dag("a > x > y; b > z > y", each=each, rules={"y": "all_done"}))
     world.places(2)
+    world.skip("a")
     world.fail("b")
+    assert world.states()["y"] == "skipped", "it was closed at the first that ended"
+    world.tell(RetryAsked((TaskId("y"),)))
     assert world.states()["y"] == "upstream_failed"
 
 
@@ -111,6 +116,15 @@ def test_one_of_two_setups_is_enough_to_have_something_to_clear_away() -> None:
     world.places(2)
     world.succeed("a")
     world.fail("b")
+    assert world.launched() == ["clear"]
+
+
+def test_one_instance_of_a_mapped_setup_is_enough_as_well() -> None:
+    each = {"make": {"setup": True}, "clear": {"teardown": True}}
+    world = World(dag("make > clear", mapped={"make": 2}, each=each))
+    world.places(2)
+    world.fail("make[0]")
+    world.succeed("make[1]")
     assert world.launched() == ["clear"]
 
 
@@ -237,6 +251,23 @@ def test_work_that_runs_again_is_set_up_and_cleared_away_again() -> None:
         assert world.launched() == [name]
         world.succeed(name)
     assert world.ended() == ("success", "")
+
+
+def test_what_is_left_of_a_mapped_task_waits_for_what_is_set_up_again() -> None:
+    world = World(_spec(mapped={"work": 5}))
+    world.places(1)
+    world.succeed("make")
+    world.places(1)
+    world.tell(CancelAsked())
+    world.fail("work[0]", "killed")
+    world.places(1)
+    world.succeed("clear")
+    world.tell(RetryAsked())
+    assert anatomy(world.rows.load(world.spec)) == anatomy(world.run)
+    world.reload()
+    assert world.launched() == ["make"]
+    world.succeed("make")
+    assert world.launched() == [f"work[{i}]" for i in range(5)]
 
 
 def test_what_was_not_cleared_away_is_not_made_twice() -> None:

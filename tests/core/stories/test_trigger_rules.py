@@ -10,6 +10,7 @@ from tests.core.world import World, dag
 
 #: s: success, f: failed, k: skipped, u: upstream_failed.
 #: R: it runs, S: it is skipped, U: it is upstream_failed, W: it waits.
+TELL = {"s": "succeed", "f": "fail", "k": "skip"}
 OUTCOMES = {"R": "scheduled", "S": "skipped", "U": "upstream_failed", "W": "none"}
 
 BOTH_ENDED = """
@@ -67,7 +68,7 @@ def _let_end(world: World, name: str, how: str) -> None:
         return
     world.succeed(above)
     world.places(9)
-    {"s": world.succeed, "f": world.fail, "k": world.skip}[how](name)
+    getattr(world, TELL[how])(name)
 
 
 def _two_above(rule: str) -> World:
@@ -116,9 +117,8 @@ all_done_setup_success       W  W  W  W
 def test_each_instance_of_a_mapped_task_counts(rule: str, ends: str, outcome: str) -> None:
     world = World(dag("fit > down", mapped={"fit": 3}, rules={"down": rule}))
     world.places(3)
-    tell = {"s": world.succeed, "f": world.fail, "k": world.skip}
     for index, how in enumerate(ends):
-        tell[how](f"fit[{index}]")
+        getattr(world, TELL[how])(f"fit[{index}]")
     assert world.states()["down"] == outcome
 
 

@@ -1,0 +1,136 @@
+"""Where providers keep operators, sensors and hooks. Data alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from mlflowkit.compat.airflow import families as f
+from mlflowkit.compat.airflow import words
+from mlflowkit.compat.airflow.core_families import Names
+
+_STANDARD: Final = "airflow.providers.standard"
+_AWS: Final = "airflow.providers.amazon.aws"
+_K8S: Final = "airflow.providers.cncf.kubernetes"
+
+#: Under `airflow.providers`, and Airflow 1's `airflow.contrib`.
+PROVIDERS: Final[Mapping[str, Names]] = {
+    "airflow.providers": {},
+    _STANDARD: {},
+    f"{_STANDARD}.operators": {},
+    f"{_STANDARD}.operators.bash": f.BASH,
+    f"{_STANDARD}.operators.branch": f.BRANCH,
+    f"{_STANDARD}.operators.datetime": f.DATETIME,
+    f"{_STANDARD}.operators.empty": f.EMPTY,
+    f"{_STANDARD}.operators.latest_only": f.LATEST,
+    f"{_STANDARD}.operators.python": f.PYTHON,
+    f"{_STANDARD}.operators.smooth": {"SmoothOperator": "!EmptyOperator"},
+    f"{_STANDARD}.operators.trigger_dagrun": f.TRIGGER,
+    f"{_STANDARD}.operators.weekday": f.WEEKDAY,
+    f"{_STANDARD}.operators.hitl": f.all_missing(
+        "nobody can be asked in a run: use a sensor, or `mlflowkit runs retry`",
+        *("HITLOperator", "ApprovalOperator", "HITLBranchOperator", "HITLEntryOperator"),
+    ),
+    f"{_STANDARD}.sensors": {},
+    f"{_STANDARD}.sensors.bash": f.ours("BashSensor"),
+    f"{_STANDARD}.sensors.date_time": f.DATE_SENSOR,
+    f"{_STANDARD}.sensors.external_task": f.EXTERNAL,
+    f"{_STANDARD}.sensors.filesystem": f.FILE,
+    f"{_STANDARD}.sensors.python": f.ours("PythonSensor"),
+    f"{_STANDARD}.sensors.time": f.TIME_SENSOR,
+    f"{_STANDARD}.sensors.time_delta": f.DELTA_SENSOR,
+    f"{_STANDARD}.sensors.weekday": f.ours("DayOfWeekSensor"),
+    f"{_STANDARD}.hooks": {},
+    f"{_STANDARD}.hooks.filesystem": f.FS_HOOK,
+    f"{_STANDARD}.hooks.subprocess": f.SUBPROCESS,
+    f"{_STANDARD}.decorators": {},
+    f"{_STANDARD}.decorators.python": {"python_task": "+tasks:task"},
+    f"{_STANDARD}.utils": {},
+    f"{_STANDARD}.utils.weekday": {"WeekDay": "!WeekDay"},
+    "airflow.providers.common": {},
+    "airflow.providers.common.compat": {},
+    "airflow.providers.common.compat.sdk": {
+        **{"BaseHook": "=BaseHook", "BaseOperator": "=BaseOperator"},
+        **f.ours("BaseSensorOperator", "PokeReturnValue"),
+        "AirflowException": "mlflowkit.errors:MlflowkitError",
+        "AirflowSkipException": "mlflowkit.errors:TaskSkipped",
+        "AirflowFailException": "mlflowkit.errors:TaskFailedForGood",
+        "Context": "+stands:Context",
+    },
+    "airflow.providers.common.compat.assets": {"Asset": "+assets:Asset"},
+    "airflow.providers.common.sql": {},
+    "airflow.providers.common.sql.operators": {},
+    "airflow.providers.common.sql.operators.sql": f.SQL_OPERATORS,
+    "airflow.providers.common.sql.operators.generic_transfer": f.all_missing(
+        "read and write with two hooks in a @task", "GenericTransfer"
+    ),
+    "airflow.providers.common.sql.hooks": {},
+    "airflow.providers.common.sql.hooks.sql": f.SQL_HOOKS,
+    "airflow.providers.common.sql.hooks.handlers": f.SQL_HOOKS,
+    "airflow.providers.common.sql.sensors": {},
+    "airflow.providers.common.sql.sensors.sql": f.SQL_SENSOR,
+    "airflow.providers.amazon": {},
+    _AWS: {},
+    f"{_AWS}.hooks": {},
+    f"{_AWS}.hooks.s3": f.S3_HOOK,
+    f"{_AWS}.operators": {},
+    f"{_AWS}.operators.s3": f.S3_OPERATORS,
+    f"{_AWS}.operators.s3_file_transform": f.ARTICLE,
+    f"{_AWS}.sensors": {},
+    f"{_AWS}.sensors.s3": f.S3_SENSORS,
+    f"{_AWS}.sensors.s3_key": f.S3_SENSORS,
+    f"{_AWS}.transfers": {},
+    f"{_AWS}.transfers.local_to_s3": f.S3_UPLOAD,
+    "airflow.providers.postgres": {},
+    "airflow.providers.postgres.hooks": {},
+    "airflow.providers.postgres.hooks.postgres": f.POSTGRES_HOOK,
+    "airflow.providers.postgres.operators": {},
+    "airflow.providers.postgres.operators.postgres": f.ours("PostgresOperator"),
+    "airflow.providers.mysql": {},
+    "airflow.providers.mysql.hooks": {},
+    "airflow.providers.mysql.hooks.mysql": f.MYSQL_HOOK,
+    "airflow.providers.mysql.operators": {},
+    "airflow.providers.mysql.operators.mysql": f.ours("MySqlOperator"),
+    "airflow.providers.sqlite": {},
+    "airflow.providers.sqlite.hooks": {},
+    "airflow.providers.sqlite.hooks.sqlite": f.SQLITE_HOOK,
+    "airflow.providers.sqlite.operators": {},
+    "airflow.providers.sqlite.operators.sqlite": f.ours("SqliteOperator"),
+    "airflow.providers.http": {},
+    "airflow.providers.http.hooks": {},
+    "airflow.providers.http.hooks.http": f.HTTP,
+    "airflow.providers.http.operators": {},
+    "airflow.providers.http.operators.http": f.HTTP,
+    "airflow.providers.http.sensors": {},
+    "airflow.providers.http.sensors.http": f.ours("HttpSensor"),
+    "airflow.providers.cncf": {},
+    _K8S: {},
+    f"{_K8S}.operators": {},
+    f"{_K8S}.operators.pod": f.POD,
+    f"{_K8S}.operators.kubernetes_pod": f.POD,
+    f"{_K8S}.operators.job": f.JOB,
+    f"{_K8S}.hooks": {},
+    f"{_K8S}.hooks.kubernetes": f.K8S_HOOK,
+    f"{_K8S}.secret": f.SECRET,
+    f"{_K8S}.utils": {},
+    f"{_K8S}.utils.pod_manager": {
+        "OnFinishAction": "mlflowkit.operators.kubernetes:OnFinishAction"
+    },
+    "airflow.providers.papermill": {},
+    "airflow.providers.papermill.operators": {},
+    "airflow.providers.papermill.operators.papermill": f.PAPERMILL,
+    "airflow.providers.smtp": {},
+    "airflow.providers.smtp.operators": {},
+    "airflow.providers.smtp.operators.smtp": f.MAIL,
+    "airflow.providers.docker": {},
+    "airflow.providers.docker.operators": {},
+    "airflow.providers.docker.operators.docker": f.all_missing(
+        words.DOCKER, "DockerOperator"
+    ),
+    "airflow.contrib": {},
+    "airflow.contrib.operators": {},
+    "airflow.contrib.operators.kubernetes_pod_operator": f.POD,
+    "airflow.contrib.hooks": {},
+    "airflow.contrib.sensors": {},
+    "airflow.contrib.sensors.file_sensor": f.FILE,
+}
