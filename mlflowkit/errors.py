@@ -2648,19 +2648,6 @@ class FolderNotLoaded(UserError):
         )
 
 
-class ScheduledWithoutDefault(UserError):
-    """A DAG has a schedule, and a parameter that nobody would give its runs."""
-
-    code = "scheduled_without_default"
-
-    def __init__(self, dag_id: str, why: str) -> None:
-        self.dag_id, self.why = dag_id, why
-        super().__init__(
-            f"DAG {dag_id!r} cannot run by a schedule: {why} Give each of its parameters a "
-            "default that fits, or take the schedule away."
-        )
-
-
 class BadBackfill(UserError):
     """A backfill that would run nothing, or cannot be run so."""
 

@@ -30,7 +30,7 @@ from mlflowkit.core.events import (
 )
 from mlflowkit.core.machine import Run, RunRow, handle
 from mlflowkit.core.spec import UNMAPPED, AttemptId, DagSpec, RunId
-from mlflowkit.core.states import RunState
+from mlflowkit.core.states import RunState, TaskState
 from mlflowkit.core.values import StoredValue
 from mlflowkit.engine.owned import OwnedRun
 from mlflowkit.engine.services import ServiceProcesses
@@ -323,7 +323,9 @@ class TestRun:
             return [(index, _fields(value)) for index, value in page]
         value = self._xcoms.get((task_id, arguments["map_index"], key))
         keys = sorted({k for t, _, k in self._xcoms if t == task_id})
-        missing = bool(keys) and key != "return_value"
+        there = self._run.nodes[task_id].instances.get(arguments["map_index"])
+        ended = there is not None and there.state is TaskState.SUCCESS
+        missing = ended and key != "return_value"
         return {
             "value": _fields(value) if value else None,
             "succeeded": missing,

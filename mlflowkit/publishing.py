@@ -12,9 +12,7 @@ from pathlib import Path
 from mlflowkit.authoring.bundle import spec_json
 from mlflowkit.authoring.dag import DAG
 from mlflowkit.authoring.folder import LoadedDag
-from mlflowkit.authoring.params import default_params, validate_params
-from mlflowkit.core.spec import DagSpec
-from mlflowkit.errors import ParameterError, ScheduledWithoutDefault
+from mlflowkit.authoring.params import default_params
 from mlflowkit.ports import RunRequest
 from mlflowkit.run_request import in_home, stored_dag
 
@@ -23,7 +21,7 @@ def publish_request(dag: DAG, home: Path) -> RunRequest:
     """A DAG as it is now, for the scheduler.
 
     Raises:
-        ScheduledWithoutDefault: its runs could not be given a parameter.
+        ScheduledWithoutDefault: it has a schedule, and a parameter without a default.
         UserError: something does not fit, or cannot travel.
     """
     dag.spec()
@@ -32,40 +30,21 @@ def publish_request(dag: DAG, home: Path) -> RunRequest:
         dag_id=dag.dag_id,
         spec_json=spec_json(spec),
         bundle=str(bundle.folder),
-        params_json=scheduled_params(spec),
+        params_json=json.dumps(default_params(spec)).encode(),
         surroundings=in_home(home),
         notes=bundle.notes,
     )
 
 
 def folder_request(one: LoadedDag, home: Path) -> RunRequest:
-    """A DAG of a folder, for the scheduler: its modules are found where its file found them.
-
-    Raises:
-        ScheduledWithoutDefault: its runs could not be given a parameter.
-    """
+    """A DAG of a folder, for the scheduler: its modules are found where its file found them."""
     around = in_home(home)
     path = [p for p in around.sys_path if p not in one.sys_path]
     return RunRequest(
         dag_id=one.dag_id,
         spec_json=one.spec_json,
         bundle=one.bundle,
-        params_json=scheduled_params(one.spec()),
+        params_json=json.dumps(default_params(one.spec())).encode(),
         surroundings=replace(around, sys_path=(*one.sys_path, *path)),
         notes=one.notes,
     )
-
-
-def scheduled_params(spec: DagSpec) -> bytes:
-    """The parameters of its scheduled runs, as JSON: the defaults. Of a DAG that runs only
-    when somebody asks, as far as there are any.
-
-    Raises:
-        ScheduledWithoutDefault: it has a schedule, and a parameter without a default.
-    """
-    if not spec.timetable_json:
-        return json.dumps(default_params(spec)).encode()
-    try:
-        return json.dumps(validate_params(spec, {})).encode()
-    except ParameterError as exc:
-        raise ScheduledWithoutDefault(spec.dag_id, str(exc)) from exc

@@ -128,12 +128,6 @@ MUTANTS = (
         "        pass\n",
     ),
     Mutant(
-        "loaded-without-alarms",
-        "run.py",
-        "        if instance.alarm is not None:\n",
-        "        if False:\n",
-    ),
-    Mutant(
         "a-cancelled-run-succeeds",
         "step.py",
         '"failed" if bad or stopped else "succeeded"',
@@ -212,8 +206,14 @@ MUTANTS = (
         "Entry(-task.priority_weight, -len(self.lanes.get(lane_of(task), ())), map_index, task.task_id)",
     ),
     Mutant(
+        "loaded-without-alarms",
+        "load.py",
+        "        if instance.alarm is not None:\n",
+        "        if False:\n",
+    ),
+    Mutant(
         "loaded-as-not-cancelled",
-        "run.py",
+        "load.py",
         "        if run.row.cancelled and not node.spec.teardown:\n            node.counts",
         "        if False:\n            node.counts",
     ),
@@ -346,8 +346,8 @@ MUTANTS = (
     Mutant(
         "closed-twice",
         "flow.py",
-        "if node.row.length == 0 or not node.mapped else None",
-        "if not node.mapped else None",
+        "alone = None if node.mapped and node.row.length is None else",
+        "alone = None if node.mapped else",
     ),
     Mutant(
         "a-branch-leaves-out-what-it-chose",
@@ -531,7 +531,7 @@ MUTANTS = (
     ),
     Mutant(
         "a-loaded-run-has-all-the-time",
-        "run.py",
+        "load.py",
         "    if run.deadline is not None and not run.ended and not run.row.cancelled:\n",
         "    if False:\n",
     ),

@@ -54,8 +54,8 @@ def below_engine(engine_id: str) -> list[int]:
 
 
 def engine_pid(home: Path) -> int:
-    """The process of the engine that works in this home; 0 if there is none."""
-    return int((home / "engine.lock").read_text()) if engine_alive(home) else 0
+    """The process of the engine that works in this home; 0 if there is none, or not quite yet."""
+    return int((home / "engine.lock").read_text() or 0) if engine_alive(home) else 0
 
 
 def assert_nothing_left(home: Path, seconds: float = 15) -> None:

@@ -168,6 +168,8 @@ def _legend(rows: list[_Row]) -> str:
         f"{escape(_MARKS.get(state, ''))}{escape(_WORDS.get(state, state))}</span>"
         for state in sorted(states, key=list(_COLOURS).index)
     ]
+    if any(_waited(row) >= 1 for row in rows):
+        told.append("<span><span aria-hidden='true'>┄┄</span> waited for room</span>")
     return f'<p style="margin:0 0 2px">{"".join(told)}</p>'
 
 
@@ -242,7 +244,7 @@ def _bar_svg(bar: _Bar, top: float, scale: float) -> str:
     told = f"{name}, try {one.try_number}: {_WORDS.get(one.state, one.state)}, "
     told += f"{_span(bar.end - bar.start)} from {_span(bar.start)} on"
     told += f" ({one.reason})" if one.reason else ""
-    shown = _cut(f"{_MARKS.get(one.state, '')}{name}", width - 6)
+    shown = _cut(f"{_MARKS.get(one.state, '')}{name}", width - 7)
     text = (
         f'<text x="{x + 3:.1f}" y="{y + 9.6:.1f}" font-size="9.5" fill="#fff" '
         f'pointer-events="none">{escape(shown)}</text>'
@@ -257,11 +259,14 @@ def _bar_svg(bar: _Bar, top: float, scale: float) -> str:
 
 
 def _cut(text: str, room: float) -> str:
-    """As much of a name as fits; nothing, if that says nothing."""
-    most = int(room / 5.6)
+    """As much of a name as fits, its end too, where names differ; nothing if that says nothing."""
+    most = int(room / 5.9)
     if len(text) <= most:
         return text
-    return f"{text[: most - 1]}…" if most >= 4 else ""
+    if most < 4:
+        return ""
+    head = (most - 1) // 2
+    return f"{text[:head]}…{text[head + 1 - most :]}"
 
 
 def _colour(state: str) -> str:

@@ -23,7 +23,7 @@ from mlflowkit.authoring.folder_cache import ErrorEntry, FileEntry
 from mlflowkit.cli.dags import error_text
 from mlflowkit.engine.client import EngineClient
 from mlflowkit.engine.schedules import FolderDag
-from mlflowkit.errors import FolderNotLoaded, MlflowkitError, ScheduledWithoutDefault
+from mlflowkit.errors import FolderNotLoaded, MlflowkitError
 from mlflowkit.publishing import folder_request
 
 LOOK_SECONDS: Final = 5.0
@@ -118,12 +118,7 @@ class Folder:
     def hand_over(self, report: FolderReport, client: EngineClient) -> None:
         """Publish what is new or changed, retire what is gone, and say both."""
         errors = {_key(e): error_text(e) for e in report.errors}
-        orders: list[FolderDag] = []
-        for one in report.dags:
-            try:
-                orders.append(self._order(one))
-            except ScheduledWithoutDefault as exc:
-                errors[one.dag_id] = str(exc)
+        orders = [self._order(one) for one in report.dags]
         told = self._publish(orders, report.folder, client)
         errors |= {dag_id: why for dag_id, what, why in told if what == "refused"}
         kept = _still_there(report, client.home)

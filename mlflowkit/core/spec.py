@@ -298,7 +298,9 @@ class DagSpec:
         return tuple(
             up
             for up in sorted(self._reach(task_id, self._above))
-            if self.tasks[up].setup and up not in task.upstream and self._serves(up, closers)
+            if self.tasks[up].setup
+            and up not in task.upstream
+            and self._serves(up, closers)
         )
 
     def setups_around(self, task_id: TaskId) -> Iterator[tuple[TaskId, tuple[TaskId, ...]]]:

@@ -13,8 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from mlflowkit.core.connection import ENV_PREFIX, look_up_with
-from mlflowkit.core.connection import Connection
+from mlflowkit.core.connection import ENV_PREFIX, Connection, look_up_with
 from mlflowkit.errors import ConnectionMissing
 from mlflowkit.hooks import secrets_backend, stand_ins, store_side
 from mlflowkit.worker import masking

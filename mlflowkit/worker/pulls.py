@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mlflowkit.core.spec import DagSpec
+from mlflowkit.core.spec import RETURN_VALUE, DagSpec
 from mlflowkit.core.values import StoredValue
 from mlflowkit.errors import UnknownXCom
 from mlflowkit.ports import LaunchOrder
@@ -45,8 +45,11 @@ class Pulls:
 
     def _fetch(self, task_id: str, key: str, map_index: int) -> StoredValue | None:
         ahead = f"{task_id}\0{key}"
-        if map_index < 0 and ahead in self._order.inputs:
-            return self._order.inputs[ahead]
+        given = self._order.inputs.get(ahead) if map_index < 0 else None
+        # What returned nothing gives None; any other key that is not there is a mistake,
+        # unless the task was skipped: the engine knows.
+        if given is not None or (ahead in self._order.inputs and key == RETURN_VALUE):
+            return given
         found = self._link.ask("xcom", task_id=task_id, key=key, map_index=map_index)
         if found["value"] is None and found["succeeded"]:
             raise UnknownXCom(self._order.attempt.task_id, task_id, key, found["keys"])

@@ -125,11 +125,9 @@ def test_a_start_date_with_a_zone_gives_it_to_the_schedule() -> None:
 
 
 def test_ds_is_the_day_of_the_run_s_logical_date(tmp_path: Path) -> None:
-    at = "from airflow.decorators import task"
-    body = ", schedule='@daily') as d:\n    task(lambda ds, data_interval_start, "
-    body += "data_interval_end: [ds, str(data_interval_start)[:10], str(data_interval_end)[:10]]"
     for module, interval in (("airflow", "2025-05-31"), ("airflow.sdk", "2025-06-01")):
-        text = SAME.format(module=module, at=at, word=body.partition(")")[0])
+        at = "from airflow.decorators import task"
+        text = SAME.format(module=module, at=at, word=", schedule='@daily'")
         file = tmp_path / f"{module}.py"
         file.write_text(
             text.replace(
@@ -183,3 +181,28 @@ def test_start_dates_in_default_args_may_be_texts(tmp_path: Path) -> None:
     text = SAME.format(module="airflow", at="", word=word)
     file.write_text(text.replace("start_date=datetime(2025, 1, 1), ", ""))
     assert load_dag(str(file)).start_date == datetime(2024, 2, 1, tzinfo=UTC)
+
+
+def test_a_pull_without_task_ids_looks_above_in_2_and_nowhere_in_3(tmp_path: Path) -> None:
+    body = (
+        "    @task\n"
+        "    def push(ti=None):\n"
+        "        ti.xcom_push(key='k', value=7)\n"
+        "    @task\n"
+        "    def between():\n"
+        "        return 1\n"
+        "    @task\n"
+        "    def pull(ti=None):\n"
+        "        return [ti.xcom_pull(key='k'), ti.xcom_pull(task_ids='nobody')]\n"
+        "    push() >> between() >> pull()\n"
+    )
+    found = []
+    for module, source in (
+        ("airflow", "airflow.decorators"),
+        ("airflow.sdk", "airflow.sdk"),
+    ):
+        text = SAME.format(module=module, word="", at=f"from {source} import task")
+        file = tmp_path / f"{module}.py"
+        file.write_text(text.replace("    pass\n", body))
+        found.append(load_dag(str(file)).test().result("pull"))
+    assert found == [[7, None], [None, None]]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -163,5 +165,42 @@ def test_a_folder_of_files_for_airflow_and_of_ours_is_listed(terminal: Terminal)
     assert (error["code"], error["line"]) == ("airflow_feature_missing", 2)
     plain = terminal("dags", "list", str(folder), "--json").json()
     assert [one["dag_id"] for one in plain["dags"]] == ["ours"]
-    again = terminal("dags", "list", "--airflow", str(folder), "--json").json()
-    assert again["unchanged"] == 4
+
+
+def test_a_dag_of_cells_that_import_airflow_runs_in_workers(terminal: Terminal) -> None:
+    (terminal.folder / "cells.py").write_text(
+        "from mlflowkit.compat.airflow import load_ipython_extension\n"
+        "load_ipython_extension(None)\n"
+        "import airflow\n"
+        "from airflow.models import BaseOperator\n"
+        "from airflow.sdk import DAG, task\n"
+        "class Doubles(BaseOperator):\n"
+        "    template_fields = ('n',)\n"
+        "    def __init__(self, n, **kwargs):\n"
+        "        super().__init__(**kwargs)\n"
+        "        self.n = n\n"
+        "    def execute(self, context):\n"
+        "        from airflow.utils.helpers import exactly_one\n"
+        "        assert exactly_one(True, False)\n"
+        "        return int(self.n) * 2\n"
+        "with DAG('cells', schedule='@daily') as d:\n"
+        "    @task\n"
+        "    def skips(n):\n"
+        "        raise airflow.exceptions.AirflowSkipException(str(n))\n"
+        "    skips(Doubles(task_id='doubles', n='{{ 1 + 2 }}').output)\n"
+        "if __name__ == '__main__':\n"
+        "    run = d.run(wait=True)\n"
+        "    print(run['doubles'].result(), d.compat)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "cells.py"],
+        cwd=terminal.folder,
+        env=terminal.environment,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert done.stdout.splitlines()[-1] == "6 {'airflow': 3}", done.stderr
+    shown = terminal("runs", "show", "cells/1", "--json").json()
+    assert shown["tasks"] == {**_once("doubles"), **_once("skips", state=SKIPPED)}

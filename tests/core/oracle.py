@@ -115,7 +115,7 @@ class Oracle:
         if any(state in (F, U, K) for state in needs):
             return "closed"
         above = [s for up in task.upstream for s in self.asked(task, index, up)]
-        counts = Counter(state for state in above if state in ENDED)
+        counts = Counter(state for state in above if state is not None and state in ENDED)
         still_open = len(above) - counts.total()
         facts = (
             str(task.trigger_rule),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -119,6 +118,11 @@ def _axis(name: str, drawn: AxisDrawing) -> Axis:
     return Axis(name=name, source=XComRef(TaskId(drawn)))
 
 
+def copied(row: NodeRow) -> NodeRow:
+    """A copy that shares nothing with it; of the other rows `replace(row)` is one."""
+    return replace(row, lengths=dict(row.lengths), left_out=dict(row.left_out))
+
+
 class Rows:
     """What the store holds: copies of the rows, and nothing that is not in them."""
 
@@ -129,15 +133,14 @@ class Rows:
 
     def save(self, outcome: Outcome) -> None:
         """Fold the rows of one outcome in."""
-        self.nodes.update(deepcopy(outcome.nodes))
-        self.instances.update(deepcopy(outcome.instances))
-        self.run = deepcopy(outcome.run) or self.run
+        self.nodes.update({key: copied(row) for key, row in outcome.nodes.items()})
+        self.instances.update({key: replace(r) for key, r in outcome.instances.items()})
+        self.run = replace(outcome.run) if outcome.run else self.run
 
     def load(self, spec: DagSpec) -> Run:
         """The run that they describe, newest row first: the order must not matter."""
-        mine = deepcopy(self)
-        instances = reversed(mine.instances.values())
-        return load(spec, mine.run, mine.nodes.values(), instances)
+        instances = map(replace, reversed(self.instances.values()))
+        return load(spec, replace(self.run), map(copied, self.nodes.values()), instances)
 
 
 class World:
@@ -251,8 +254,8 @@ def anatomy(run: Run) -> dict[str, Any]:
     """All that a run is, so that two can be compared: rows, counters, what is ready, alarms."""
     nodes = {
         task_id: {
-            "row": deepcopy(node.row),
-            "instances": {i: deepcopy(row) for i, row in sorted(node.instances.items())},
+            "row": copied(node.row),
+            "instances": {i: replace(row) for i, row in sorted(node.instances.items())},
             "counts": {state: n for state, n in node.counts.items() if n},
             "above": {state: n for state, n in node.above.items() if n},
             "open_above": node.open_above,
@@ -263,7 +266,7 @@ def anatomy(run: Run) -> dict[str, Any]:
         for task_id, node in run.nodes.items()
     }
     return {
-        "row": deepcopy(run.row),
+        "row": replace(run.row),
         "nodes": nodes,
         "ready": Counter(
             (entry.task_id, "rest" if entry.map_index == REST else entry.map_index)
@@ -274,7 +277,7 @@ def anatomy(run: Run) -> dict[str, Any]:
         "open_nodes": run.open_nodes,
         "out": run.out,
         "slots": {pool: n for pool, n in run.slots.items() if n},
-        "left_out": deepcopy(run.left_out),
+        "left_out": {where: set(by) for where, by in run.left_out.items()},
     }
 
 

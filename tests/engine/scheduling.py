@@ -48,6 +48,7 @@ class EagerExecutor:
         self.assets: dict[str, list[tuple[str, bytes]]] = {}
         self.out: list[AttemptId] = []
         self.launched: list[AttemptId] = []
+        self.killed: list[AttemptId] = []
 
     def places(self) -> int:
         return 100_000
@@ -75,7 +76,15 @@ class EagerExecutor:
         assets = self.assets.get(one.task_id, [])
         return Report(event=AttemptSucceeded(one), assets=assets)
 
-    def kill(self, attempt: AttemptId, why: str) -> None: ...
+    def kill(self, attempt: AttemptId, why: str) -> None:
+        self.killed.append(attempt)
+
+    def die(self) -> None:
+        """What was to be killed is dead."""
+        self.out = [a for a in self.out if a not in self.killed]
+        for one in self.killed:
+            self._engine.report(Report(event=AttemptFailed(one, "killed")))
+        self._engine.loop.wake()
 
     def close(self) -> None: ...
 
@@ -141,6 +150,12 @@ class Office:
         waiting = engine._events or engine._reports or engine._again
         under_way = any(not one.run.ended for one in engine.all_owned())
         return not (due or waiting or under_way or engine.service_attempts)
+
+    def until_out(self, count: int) -> None:
+        """Let the engine work until so many attempts are out, and see that no more come."""
+        self.until(lambda: len(self.executor.out) == count)
+        self.rounds()
+        assert len(self.executor.out) == count
 
     def rounds(self, count: int = 5) -> None:
         """Let the engine go round so many times: for what is not to happen."""

@@ -40,9 +40,7 @@ def test_no_more_runs_than_a_backfill_allows_are_under_way(office: Office) -> No
     office.executor.hold = True
     office.backfill(made(), MAY, max_active=3)
     for out in (3, 3, 1):
-        office.until(lambda n=out: len(office.executor.out) == n)
-        office.rounds()
-        assert len(office.executor.out) == out
+        office.until_out(out)
         office.executor.release()
     office.settle()
     assert len(office.executor.launched) == 7
@@ -90,9 +88,7 @@ def test_all_runs_are_run_again_as_many_at_once_as_allowed(office: Office) -> No
     outcome = office.backfill(made(), MAY, rerun="all", max_active=3)
     assert len(outcome.again) == 7
     for out in (3, 3, 1):
-        office.until(lambda n=out: len(office.executor.out) == n)
-        office.rounds()
-        assert len(office.executor.out) == out
+        office.until_out(out)
         office.executor.release()
     office.settle()
     assert len(office.executor.launched) == 14

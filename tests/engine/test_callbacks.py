@@ -42,7 +42,7 @@ def options(file: Path) -> dict[str, Any]:
 def made(file: Path, function: Callable[..., Any], **more: Any) -> DAG:
     runs = {f"on_{k}_callback": Note(file, f"Run-{k}") for k in ("success", "failure")}
     with DAG("d", **runs) as dag:
-        task(function, task_id="work", **options(file), **more)()
+        task(task_id="work", **options(file), **more)(function)()
     return dag
 
 
@@ -117,7 +117,7 @@ def test_a_callback_that_fails_changes_nothing_and_is_in_its_log(
     world: World, tmp_path: Path
 ) -> None:
     with DAG("d") as dag:
-        task(fine, task_id="work", on_success_callback=broken_callback)()
+        task(task_id="work", on_success_callback=broken_callback)(fine)()
     run = world.run(dag)
     world.until(lambda: not world.engine.busy)
     assert run.state == "success"
@@ -161,7 +161,7 @@ def test_a_slow_callback_does_not_hold_up_the_run(world: World, tmp_path: Path) 
             time.sleep(0.01)
 
     with DAG("d") as dag:
-        task(fine, task_id="work", on_success_callback=waits)()
+        task(task_id="work", on_success_callback=waits)(fine)()
     run = world.submit(dag)
     world.until(lambda: run.view().ended)
     assert world.engine.busy

@@ -115,8 +115,7 @@ def test_while_catching_up_the_next_run_begins_when_one_ends(office: Office) -> 
     office.publish(made(start_date=start, catchup=True, max_active_runs=2))
     seen = []
     for at_once in (2, 2, 1):
-        office.until(lambda n=at_once: len(office.executor.out) == n)
-        office.rounds()
+        office.until_out(at_once)
         seen.append(list(office.states("d").values()))
         office.executor.release()
         office.rounds()

@@ -101,6 +101,9 @@ class AirflowModule(ModuleType):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         raise NameMissing(missing(full, names.todo_for(full)))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return import_module, (self.__name__,)
+
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *names.MODULES[self.__name__]]
 

@@ -32,14 +32,8 @@ from mlflowkit.core.events import (
     TimePassed,
 )
 from mlflowkit.core.machine import finish, people, start
-from mlflowkit.core.machine.run import (
-    InstanceRow,
-    NodeRow,
-    Outcome,
-    Run,
-    RunRow,
-    load,
-)
+from mlflowkit.core.machine.load import load
+from mlflowkit.core.machine.run import InstanceRow, NodeRow, Outcome, Run, RunRow
 from mlflowkit.core.machine.step import Step
 from mlflowkit.core.machine.wake import wake
 from mlflowkit.core.states import RunState

@@ -55,9 +55,7 @@ def judge(step: Step, node: Node) -> list[InstanceRow]:
         return []
     if node.expanded:
         return _judge_expanded(step, node)
-    alone = (
-        node.instances.get(UNMAPPED) if node.row.length == 0 or not node.mapped else None
-    )
+    alone = None if node.mapped and node.row.length is None else node.instances[UNMAPPED]
     if alone is not None and alone.state is not TaskState.NONE:
         return []
     if _is_left_out(step, node, UNMAPPED):

@@ -14,14 +14,8 @@ from mlflowkit.core.machine.flow import (
     waiting,
     write_rest,
 )
-from mlflowkit.core.machine.run import (
-    BAD,
-    WHOLE_RUN,
-    InstanceRow,
-    Node,
-    Run,
-    recount,
-)
+from mlflowkit.core.machine.load import recount
+from mlflowkit.core.machine.run import BAD, WHOLE_RUN, InstanceRow, Node, Run
 from mlflowkit.core.machine.start import judge_all, make_rows
 from mlflowkit.core.machine.step import Step
 from mlflowkit.core.spec import UNMAPPED, TaskId
