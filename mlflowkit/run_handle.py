@@ -14,6 +14,7 @@ import msgspec
 
 from mlflowkit.artifacts import serializers
 from mlflowkit.artifacts.files import FileArtifacts
+from mlflowkit.core.machine.people import CANCELLED
 from mlflowkit.core.spec import RETURN_VALUE, UNMAPPED, instance_name
 from mlflowkit.core.states import ENDED, TaskState
 from mlflowkit.core.values import StoredValue
@@ -121,8 +122,8 @@ class RunHandle:
     def _failure(self, view: RunView) -> RunFailed:
         for task in view.tasks:
             for instance in task.instances:
-                if instance.state is not TaskState.FAILED:
-                    continue
+                if instance.state is not TaskState.FAILED or instance.reason == CANCELLED:
+                    continue  # what was ended with its run says nothing of why
                 attempts = self[task.task_id][instance.map_index].attempts()
                 error = attempts[-1].error if attempts else ""
                 failure = RunFailed(self.run_id, task.task_id, instance.reason)

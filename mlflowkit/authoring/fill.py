@@ -53,8 +53,8 @@ def fill(ready: Any, give: Give, templates: Templates | None, *, mapped: bool) -
             made = DataWalk(give).value(value) if mapped else replaced(value, give)
         setattr(ready, name, made)
     for name in fields:
-        if name not in arguments and hasattr(ready, name):
-            value = getattr(ready, name)
+        value = getattr(ready, name, None)
+        if name not in arguments and value is not None and not callable(value):
             setattr(ready, name, _of_field(name, value, give, templates, extensions))
 
 

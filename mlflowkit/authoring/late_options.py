@@ -12,7 +12,6 @@ from mlflowkit.authoring.option_values import Callback, callbacks_of, seconds, w
 from mlflowkit.core.spec import RetryPolicy
 from mlflowkit.errors import BadOption
 
-
 #: What every task is asked: an operator cannot keep something else under these names.
 _ASKED: Final = frozenset(
     {"arguments", "refs", "joined", "firsts", "lasts", "upstream", "rendered", "was_given"}

@@ -99,9 +99,7 @@ def timetable_of(
         raise BadSchedule(dag_id, schedule, exc.why) from exc
 
 
-def schedule_zone(
-    timezone: str | tzinfo | None, start_date: object
-) -> tzinfo | None:
+def schedule_zone(timezone: str | tzinfo | None, start_date: object) -> tzinfo | None:
     """The zone of a schedule: the DAG's own, or else the start date's; None: neither.
 
     Args:

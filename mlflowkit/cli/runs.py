@@ -99,6 +99,17 @@ def logs(
 
 
 @app.command()
+def watch(run: str = RUN, logs: bool = LOGS) -> None:
+    """Show how a run goes until it has ended. Ctrl-C stops watching, not the run.
+
+    Exit status: 0 success, 1 failed, 130 after Ctrl-C.
+    """
+    from mlflowkit.cli.watch import watch_run
+
+    raise typer.Exit(watch_run(_handle(run), logs=logs))
+
+
+@app.command()
 def retry(
     run: str = RUN,
     task: list[str] | None = typer.Option(

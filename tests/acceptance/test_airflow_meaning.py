@@ -10,6 +10,7 @@ import sys
 import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ from mlflowkit.errors import BadOption
 from mlflowkit.operators import SQLExecuteQueryOperator
 from mlflowkit.run_handle import RunHandle
 from tests.homes import engine_pid, fresh_home, wait_until
+
+RESUME = [sys.executable, "-m", "mlflowkit", "runs", "resume"]
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +68,8 @@ def ended(run: RunHandle) -> RunHandle:
     return run
 
 
-def run_of(dag: DAG, **params: object) -> RunHandle:
-    return ended(dag.run(wait=False, **params))
+def run_of(dag: DAG) -> RunHandle:
+    return ended(dag.run(wait=False))
 
 
 def each(name: str, *found: str) -> dict[str, str]:
@@ -232,7 +235,9 @@ def test_a_cancelled_run_still_tears_down() -> None:
         )
     )
     run.cancel()
-    assert states(ended(run)) == {
+    with pytest.raises(RunFailed, match="the run cancelled/1 failed: cancelled"):
+        run.wait(60)
+    assert states(run) == {
         "make": "success",
         **each("work", "failed", "success", "failed"),
         "long": "failed",
@@ -264,18 +269,18 @@ def test_an_engine_killed_in_a_mapped_group_changes_no_outcome(
     with DAG("killed_engine") as dag:
         g.expand(x=numbers()) >> idle("after", "none_failed")
     run = dag.run(wait=False)
+    pid, resumed = wait_until(lambda: engine_pid(home)), []
     for _ in range(2):
         wait_until(lambda: list(states(run).values()).count("running") == 2)
-        os.kill(engine_pid(home), signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)
         wait_until(lambda: not engine_alive(home))
-        subprocess.Popen(
-            [sys.executable, "-m", "mlflowkit", "runs", "resume"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        wait_until(lambda: engine_pid(home))
+        resumed.append(subprocess.Popen(RESUME, stdout=subprocess.DEVNULL))
+        pid = resumed[-1].pid
+        wait_until(lambda: engine_pid(home) == pid)
     Path(go).touch()
-    assert states(ended(run)) == {
+    wait_until(lambda: run.view().ended)
+    assert [process.wait(30) for process in resumed] == [-signal.SIGKILL, 0]
+    assert states(run) == {
         "numbers": "success",
         **each("g.choose", "success", "success", "success"),
         **each("g.even", "success", "skipped", "success"),
@@ -463,6 +468,15 @@ def test_a_failure_that_no_code_of_a_person_has_a_part_in_shows_no_code() -> Non
     assert run["say"].attempts()[-1].error == (
         "the command of task 'say' ended with exit status 3. Its last output:\nwhy"
     )
+
+
+def test_a_run_that_took_too_long_says_so() -> None:
+    with DAG("too_long", dagrun_timeout=timedelta(seconds=0.5)) as dag:
+        BashOperator(task_id="slow", bash_command="sleep 60") >> idle("after", "all_done")
+    run = dag.run(wait=False)
+    with pytest.raises(RunFailed, match="too_long/1 failed: timed out after 0:00:00.5"):
+        run.wait(60)
+    assert states(run) == {"slow": "failed", "after": "skipped"}
 
 
 def test_what_is_never_mapped_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from dateutil.relativedelta import relativedelta
 
+from mlflowkit import DAG
 from mlflowkit.authoring import machine_zone
 from mlflowkit.authoring.assets import Asset
 from mlflowkit.authoring.schedule import (
@@ -204,3 +205,10 @@ def test_the_machines_zone_is_found_by_its_name(
         "Europe/Athens",
         "America/New_York",
     ]
+
+
+def test_a_date_that_is_a_text_is_refused() -> None:
+    with pytest.raises(
+        BadOption, match="'start_date' of DAG 'd' must be a datetime, not a str"
+    ):
+        DAG("d", start_date="2026-01-01")  # type: ignore[arg-type]

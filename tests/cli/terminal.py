@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,8 @@ class Terminal:
     def close(self) -> None:
         """End what a failed test has left."""
         for process in self.left_running():
-            process.send_signal(signal.SIGKILL)
+            with suppress(psutil.NoSuchProcess):  # it has just ended by itself
+                process.send_signal(signal.SIGKILL)
 
 
 def finished(process: subprocess.Popen[str], seconds: float = DEADLINE_SECONDS) -> Answer:

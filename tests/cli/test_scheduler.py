@@ -195,6 +195,18 @@ def test_a_published_dag_is_triggered_and_deleted(terminal: Terminal) -> None:
     assert len(runs(terminal)) == 1
 
 
+def test_a_run_is_watched_until_it_ends(terminal: Terminal) -> None:
+    path = write(terminal, cron="@daily", more="import time")
+    path.write_text(path.read_text().replace('    return "hi"', "    time.sleep(2)"))
+    where = str(path.relative_to(terminal.folder))
+    fine(terminal("run", where, "--no-wait"))
+    watching = terminal.start("runs", "watch", "a/1")
+    assert finished(watching).status == 0
+    assert runs(terminal)[0].state == "success"
+    assert terminal("runs", "watch", "a/1").status == 0
+    assert terminal("runs", "watch", "a/9").status == 2
+
+
 # ── backfills ──
 
 MAY = ("-s", "2025-05-01", "-e", "2025-05-03")

@@ -206,3 +206,16 @@ def test_a_pull_without_task_ids_looks_above_in_2_and_nowhere_in_3(tmp_path: Pat
         file.write_text(text.replace("    pass\n", body))
         found.append(load_dag(str(file)).test().result("pull"))
     assert found == [[7, None], [None, None]]
+
+
+def test_without_a_start_date_a_cron_schedule_is_in_utc_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    file = tmp_path / "f.py"
+    file.write_text("from airflow.sdk import DAG\nDAG('d', schedule='0 3 * * *')\n")
+    timetable = timetable_from_json(load_dag(str(file)).timetable_json)
+    found = manual_interval(timetable, datetime(2025, 6, 1, 12, tzinfo=UTC))
+    assert isinstance(timetable, CronTriggerTimetable)
+    assert str(timetable.timezone) == "UTC"
+    assert found.start == found.end

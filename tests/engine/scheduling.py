@@ -160,8 +160,12 @@ class Office:
     def rounds(self, count: int = 5) -> None:
         """Let the engine go round so many times: for what is not to happen."""
         left = iter(range(count))
-        self.engine.loop.wake()
-        self.engine.serve(lambda: (self.engine.loop.wake(), next(left, None) is None)[1])
+
+        def enough() -> bool:
+            self.engine.loop.wake()
+            return next(left, None) is None
+
+        self.engine.serve(enough)
 
     def runs(self, dag_id: str) -> list[RunHandle]:
         """Its runs, the oldest first."""

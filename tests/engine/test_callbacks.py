@@ -40,7 +40,9 @@ def options(file: Path) -> dict[str, Any]:
 
 
 def made(file: Path, function: Callable[..., Any], **more: Any) -> DAG:
-    runs = {f"on_{k}_callback": Note(file, f"Run-{k}") for k in ("success", "failure")}
+    runs: dict[str, Any] = {
+        f"on_{k}_callback": Note(file, f"Run-{k}") for k in ("success", "failure")
+    }
     with DAG("d", **runs) as dag:
         task(task_id="work", **options(file), **more)(function)()
     return dag

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mlflowkit import DAG, task
-from mlflowkit.store.pools import set_pool
+from mlflowkit.store.pools import put_pool
 from tests.engine.scheduling import MINUTE, Office
 from tests.engine.test_schedules import Offices, office, offices
 
@@ -24,7 +24,7 @@ def made(dag_id: str = "d", *, dag_options: Any = None, **options: Any) -> DAG:
 
 def test_a_pool_holds_over_the_runs_of_all_dags(office: Office) -> None:
     with office.engine.database.writing() as tx:
-        set_pool(tx, "gpu", 3, "")
+        put_pool(tx, "gpu", 3)
     office.executor.hold = True
     office.publish(made("a", pool="gpu"), made("b", pool="gpu"))
     for out in (3, 3, 2):

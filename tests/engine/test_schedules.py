@@ -331,6 +331,23 @@ def test_what_an_engine_writes_is_seen_by_others_though_its_process_reads_the_st
     assert _runs_that_others_see(offices.home) == "['d/1']"
 
 
+def test_what_a_scheduled_run_has_triggered_is_taken_up_with_it(offices: Offices) -> None:
+    office = offices.open()
+    office.executor.hold = True
+    office.publish(made(schedule="@hourly"), made("below", schedule=None))
+    office.until(lambda: office.executor.out)
+    asking = office.rows("d")[0].run_id
+    office.engine.schedules.trigger("below", asked_by=asking)
+    office.engine.schedules.trigger("below")
+    office.until(lambda: len(office.executor.out) == 3)
+    office = offices.open()
+    office.settle()
+    assert [(r.run_type, r.state) for r in office.rows("below")] == [
+        ("operator_triggered", "success"),
+        ("manual", "running"),
+    ]
+
+
 def _runs_that_others_see(home: Path) -> str:
     code = (
         "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); "

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Literal, cast
+from typing import Any, BinaryIO, Final, Literal
 
 import msgspec
 
@@ -37,17 +37,17 @@ KINDS: Final[dict[type, Kind]] = {
 }
 
 
-def plain_of(value: object) -> list[Any] | tuple[Any, ...] | dict[Any, Any] | range | None:
+def plain_of(value: Any) -> list[Any] | tuple[Any, ...] | dict[Any, Any] | range | None:
     """`value`, or its items in a plain list, tuple or dict if it is one of a class of its own;
     None if it is no sequence and no dict, or a text."""
     if type(value) in KINDS:
-        return cast("list[Any]", value)
+        return value  # type: ignore[no-any-return]
     if isinstance(value, dict):
-        return dict(cast("dict[Any, Any]", value))
+        return dict(value)
     if isinstance(value, tuple):
-        return tuple(cast("tuple[Any, ...]", value))
+        return tuple(value)
     if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray):
-        return list(cast("Sequence[Any]", value))
+        return list(value)
     return None
 
 
