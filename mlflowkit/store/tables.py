@@ -107,7 +107,7 @@ runs = Table(
     Column("started_at", UtcDateTime, nullable=True),
     Column("ended_at", UtcDateTime, nullable=True),
     Column("backfill_id", Integer, nullable=True),
-    Column("companions", String(64), ForeignKey("texts.sha256"), nullable=True),
+    Column("companions", String(64), nullable=True),  # hash of a text
     _one_of("state", RunState),
     Index(None, "dag_id", "number"),
     Index(None, "state"),

@@ -96,7 +96,8 @@ class TaskInstance:
         self.run_id, self.task_id, self.map_index, self.attempt_number = order.attempt
         #: 1 for the first try; attempts that were lost do not count.
         self.try_number = order.try_number
-        self.max_tries = order.max_tries
+        #: How often it is tried again, as in Airflow: the last try has a number one above it.
+        self.max_tries = order.max_tries - 1
         #: When its first attempt started, over reschedules and retries. Aware, UTC.
         self.first_started_at = order.first_started_at or datetime.now(UTC)
         #: How often it gave its place back to look again later.

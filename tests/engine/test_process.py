@@ -329,7 +329,7 @@ def test_a_command_that_makes_no_sense_is_refused_and_harms_nobody(
     server.close()
     *refused, pong = (json.loads(line) for line in got.splitlines())
     assert all(set(answer) == {"error", "code"} for answer in refused)
-    assert pong == {"ok": {"engine_id": engine.engine_id}}
+    assert pong == {"ok": {"engine_id": engine.engine_id, "planning": False}}
 
 
 def test_a_mapped_run_is_cancelled_in_the_middle(world: World, tmp_path: Path) -> None:

@@ -67,6 +67,9 @@ class Missing:
             raise AttributeError(name)
         self._used()
 
+    def __instancecheck__(self, _instance: object) -> bool:
+        return False  # nothing here is one
+
     def __mro_entries__(self, _bases: tuple[Any, ...]) -> tuple[type, ...]:
         self._used()
 

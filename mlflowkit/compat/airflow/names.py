@@ -67,4 +67,6 @@ def resolve(target: Any, version: int | None) -> Any:
         module = f"mlflowkit.compat.airflow.{module[1:]}"
     if module.endswith(".dags") and version is not None:
         name = f"{name[:-1]}{version}"
+    if name == "VERSION" and version == 2:
+        name = "VERSION_2"
     return getattr(import_module(module), name)

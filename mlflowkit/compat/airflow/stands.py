@@ -16,7 +16,7 @@ from mlflowkit.worker.run_context import Context
 T = TypeVar("T")
 __all__ = ["Context", "macros"]
 
-#: Which Airflow's names these are, where a file asks.
+#: Which Airflow's names these are, where a file asks: by the version whose meaning it has.
 VERSION: Final = "3.0.0"
 VERSION_2: Final = "2.11.0"
 TRUE: Final = True
