@@ -29,7 +29,8 @@ def set_(
 
     with _database().writing() as tx:
         put_pool(tx, name, slots, description)
-    say(f"pool {name} has {slots if slots >= 0 else 'unlimited'} slots")
+    many = "unlimited slots" if slots < 0 else f"{slots} slot{'' if slots == 1 else 's'}"
+    say(f"pool {name} has {many}")
 
 
 @app.command()
