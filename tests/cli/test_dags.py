@@ -51,6 +51,7 @@ def test_a_folder_is_listed_as_json(terminal: Terminal) -> None:
                 "tasks": ["load", "fit"],
                 "params": ["n"],
                 "file": str(good),
+                "published": None,
             }
         ],
         "errors": [
