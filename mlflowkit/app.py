@@ -297,7 +297,9 @@ class App:
             return planned_runs(order, folder)
         handle = start_backfill(order, folder)
         wait = options["wait"]
-        return handle.wait() if (wait if wait is not None else not interactive()) else handle
+        return (
+            handle.wait() if (wait if wait is not None else not interactive()) else handle
+        )
 
 
 def interactive() -> bool:

@@ -400,7 +400,12 @@ class DagCellMagic(GraphError):
     code = "dag_cell_magic"
 
     def __init__(self, path: str, cell: int, line: int, text: str) -> None:
-        self.path, self.cell, self.line, self.text = f"{path}, cell {cell}", cell, line, text
+        self.path, self.cell, self.line, self.text = (
+            f"{path}, cell {cell}",
+            cell,
+            line,
+            text,
+        )
         self.problem = (
             f"{text!r} is for people at a notebook, not for loading. Tag the cell `skip`, "
             "or tag the cells that define the DAG `dag`"

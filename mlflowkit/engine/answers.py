@@ -36,7 +36,7 @@ class Answers:
             "xcom_page": self._xcom_page,
             "xcom_digest": self._xcom_digest,
             "service_start": self._service_start,
-            "service_stop": lambda _, name: engine.services.stop(name),
+            "service_stop": self._service_stop,
             "run_states": self._run_states,
             "run_state": self._run_state,
             "trigger_run": self._trigger_run,
@@ -115,6 +115,9 @@ class Answers:
         log: str,
     ) -> int:
         return self._engine.services.start(name, argv, env, Path(log))
+
+    def _service_stop(self, attempt: AttemptId, name: str) -> None:
+        self._engine.services.stop(name)
 
     def _secret(self, what: str, attempt: AttemptId, **arguments: str | None) -> str | None:
         """A connection (JSON) or a variable of the store, or None; see `store.vault`."""

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -552,9 +553,9 @@ class EngineProcess:
             callback_arguments(call, facts),
             facts.get("try_number", 1),
         )
-        self.service_attempts.start(order, lambda *_: self._called(entry))
+        self.service_attempts.start(order, partial(self._called, entry))
 
-    def _called(self, entry: OutboxEntry) -> None:
+    def _called(self, entry: OutboxEntry, answer: bytes | None, why: str) -> None:
         """Forgotten at once: there may be no more turns, and it is not to be called again."""
         with self.database.writing() as tx:
             stored.drop_outbox(tx, [entry.entry_id])

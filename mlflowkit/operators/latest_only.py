@@ -56,7 +56,11 @@ class LatestOnlyOperator(BaseOperator):
     def _is_latest(self, context: Mapping[str, Any]) -> bool:
         dag_run = context.get("dag_run")
         interval = _interval(context)
-        if getattr(dag_run, "run_type", "manual") in ("manual", "operator_triggered", "test") or interval is None:
+        if (
+            getattr(dag_run, "run_type", "manual")
+            in ("manual", "operator_triggered", "test")
+            or interval is None
+        ):
             return True
         now = waiting.now()
         coming = timetable_from_json(self._timetable_json).next_dagrun_info(

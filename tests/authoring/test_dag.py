@@ -272,7 +272,12 @@ def test_schedules_and_start_dates_are_checked_and_kept() -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     given = ["@daily", "0 6 * * *", timedelta(hours=1), None]
     found = [DAG("d", schedule=one, start_date=start).spec() for one in given]
-    assert [spec.schedule for spec in found] == ["@daily", "0 6 * * *", "every 1:00:00", None]
+    assert [spec.schedule for spec in found] == [
+        "@daily",
+        "0 6 * * *",
+        "every 1:00:00",
+        None,
+    ]
     assert {spec.start_date for spec in found} == {start}
     assert DAG("d", schedule_interval="@hourly").schedule == "@hourly"
     naive = DAG("d", default_args={"start_date": datetime(2026, 1, 1)}).start_date  # noqa: DTZ001

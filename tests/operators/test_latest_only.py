@@ -64,7 +64,13 @@ def test_the_same_holds_for_intervals_that_are_empty(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("run_type", "skips"),
-    [("scheduled", True), ("backfill", True), ("manual", False), ("test", False)],
+    [
+        ("scheduled", True),
+        ("backfill", True),
+        ("manual", False),
+        ("operator_triggered", False),
+        ("test", False),
+    ],
 )
 def test_runs_that_a_person_started_always_go_on(
     tmp_path: Path, run_type: str, skips: bool
