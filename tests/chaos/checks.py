@@ -84,9 +84,10 @@ def check_replay(tx: Transaction, run_id: str, kept: Run) -> dict[AttemptId, flo
         assert {i: asdict(r) for i, r in other.instances.items()} == {
             i: asdict(r) for i, r in node.instances.items()
         }
-        assert (+other.counts, other.unmet, other.done) == (
+        assert (+other.counts, +other.above, other.open_above, other.done) == (
             +node.counts,
-            node.unmet,
+            +node.above,
+            node.open_above,
             node.done,
         )
     assert (again.open_nodes, again.out, sorted(again.ready)) == (
