@@ -42,7 +42,8 @@ FORGED: dict[str, Callable[[Arena], object]] = {
     "before it was decided": _change(
         *(_a_day_later("run_log", "at")),
         *(_a_day_later("attempts", "started_at", "ended_at")),
-        *(_a_day_later("task_instances", "queued_at", "started_at", "ended_at")),
+        *(_a_day_later("task_instances", "queued_at", "first_started_at")),
+        *(_a_day_later("task_instances", "started_at", "ended_at")),
         *(_a_day_later("runs", "started_at", "ended_at")),
     ),
     "failures": _change("UPDATE task_instances SET failures = 5 WHERE task_id = 'first'"),
