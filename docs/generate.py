@@ -68,7 +68,7 @@ def _branch(kind: type[errors.MlflowkitError], depth: int) -> Iterator[str]:
     first = (kind.__doc__ or "").strip().splitlines()[0]
     yield f"{'  ' * depth}- **{kind.__name__}** `{kind.code}`: {first}"
     for below in sorted(kind.__subclasses__(), key=lambda k: k.__name__):
-        if below.__module__ == errors.__name__:
+        if below.__module__.startswith(errors.__name__):
             yield from _branch(below, depth + 1)
 
 

@@ -33,7 +33,7 @@ MACHINE = Path("mlflowkit/core/machine")
 #: What a copy needs to run the tests of the core.
 PARTS = (
     "mlflowkit/__init__.py",
-    "mlflowkit/errors.py",
+    "mlflowkit/errors",
     "mlflowkit/core",
     "tests/__init__.py",
     "tests/conftest.py",

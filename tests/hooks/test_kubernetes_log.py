@@ -51,8 +51,9 @@ def test_only_the_time_around_the_break_is_asked_for_again(
 ) -> None:
     fake, hook = place
     pod = new_pod(fake)
-    pod.log("old", at=NOW - timedelta(hours=2))
-    pod.log("new", at=NOW)
+    now = datetime.now(UTC)
+    pod.log("old", at=now - timedelta(hours=2))
+    pod.log("new", at=now)
     log = ContainerLog(hook.pods(), pod.name, "base")
     fake.asked_since.clear()
     assert list(log.read(follow=False)) == ["old", "new"]

@@ -1,0 +1,47 @@
+"""The roots of the tree of errors, and the words that their sentences share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import ClassVar
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """` Did you mean 'x'?`, or an empty string when nothing known looks like `name`."""
+    close = get_close_matches(name, list(known), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def listing(names: Iterable[str], *, limit: int = 8) -> str:
+    """`a, b, c`, cut after `limit` names; `(none)` when there are none."""
+    found = sorted(names)
+    if not found:
+        return "(none)"
+    more = f" and {len(found) - limit} more" if len(found) > limit else ""
+    return ", ".join(found[:limit]) + more
+
+
+class MlflowkitError(Exception):
+    """The root of the tree."""
+
+    #: A stable name for programs; the sentence may change, this may not.
+    code: ClassVar[str] = "error"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Errors travel from worker to person with their facts, whatever their arguments are."""
+        return _travelled, (type(self), self.args, vars(self))
+
+
+def _travelled(
+    kind: type[MlflowkitError], args: tuple[object, ...], facts: dict[str, object]
+) -> MlflowkitError:
+    made = kind.__new__(kind, *args)
+    vars(made).update(facts)
+    return made
+
+
+class UserError(MlflowkitError):
+    """Something a person can mend. Shown without traceback; a task that raises it is not retried."""
+
+    code = "user_error"

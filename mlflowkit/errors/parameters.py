@@ -1,0 +1,89 @@
+"""Errors of parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mlflowkit.errors.base import UserError, listing, suggest
+
+
+class ParameterError(UserError):
+    """A parameter that does not fit."""
+
+    code = "parameter"
+
+
+class UnknownParameter(ParameterError):
+    """A parameter that the DAG, task or notebook does not have."""
+
+    code = "unknown_parameter"
+
+    def __init__(self, where: str, name: str, known: Iterable[str]) -> None:
+        known = list(known)
+        self.where, self.name = where, name
+        super().__init__(
+            f"{where} has no parameter {name!r} (it has: {listing(known)}).{suggest(name, known)}"
+        )
+
+
+class RuleBroken(ParameterError):
+    """A parameter's value has the right type and breaks a rule of its schema."""
+
+    code = "rule_broken"
+
+    def __init__(self, where: str, name: str, value: object, rule: str, why: str) -> None:
+        self.where, self.name, self.rule = where, name, rule
+        shown = repr(value)
+        shown = shown if len(shown) <= 60 else shown[:57] + "..."
+        super().__init__(
+            f"parameter {name!r} of {where} was given {shown}, which breaks its rule "
+            f"{rule}: {why}."
+        )
+
+
+class ScheduledWithoutDefault(ParameterError):
+    """A DAG with a schedule has a parameter that somebody must give."""
+
+    code = "scheduled_without_default"
+
+    def __init__(self, dag_id: str, name: str) -> None:
+        self.dag_id, self.name = dag_id, name
+        super().__init__(
+            f"DAG {dag_id!r} has a schedule, and nobody gives its parameter {name!r} when it "
+            "is due: give the parameter a default, or take the schedule out."
+        )
+
+
+class MissingParameter(ParameterError):
+    """A parameter without a default that was not given."""
+
+    code = "missing_parameter"
+
+    def __init__(self, where: str, name: str) -> None:
+        self.where, self.name = where, name
+        super().__init__(f"{where} needs a value for its parameter {name!r}.")
+
+
+class WrongType(ParameterError):
+    """A parameter's value is of another type than the one declared."""
+
+    code = "wrong_type"
+
+    def __init__(self, where: str, name: str, expected: str, value: object) -> None:
+        self.where, self.name, self.expected = where, name, expected
+        shown = repr(value)
+        shown = shown if len(shown) <= 60 else shown[:57] + "..."
+        super().__init__(
+            f"parameter {name!r} of {where} should be {expected}, but it was given "
+            f"{shown} ({type(value).__name__})."
+        )
+
+
+class BadSimulation(ParameterError):
+    """`simulate()` was told something that cannot be."""
+
+    code = "bad_simulation"
+
+    def __init__(self, where: str, why: str) -> None:
+        self.where, self.why = where, why
+        super().__init__(f"{where} of a simulation: {why}")
