@@ -94,7 +94,7 @@ def _fans(fan: Any, home: Path) -> dict[str, object]:
 def run_seconds(dag: Any, **params: int) -> float:
     """From the run's creation to its committed end, as the store has them."""
     view = dag.run(params, wait=True).view()
-    return (view.ended_at - view.created_at).totalseconds()
+    return (view.ended_at - view.created_at).total_seconds()
 
 
 def _dask_chain(client: Any) -> None:
