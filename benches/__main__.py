@@ -15,6 +15,8 @@ NAMES = (
     "mapped",
     "load_images",
     "fine_tune",
+    "viewer",
+    "notebooks",
 )
 
 

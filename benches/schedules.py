@@ -21,7 +21,7 @@ from mlflowkit.app import make_engine, make_request
 from mlflowkit.core.spec import DagId
 from mlflowkit.core.timetable import CronTriggerTimetable, Timetable, timetable_to_json
 from mlflowkit.engine.process import EngineProcess
-from mlflowkit.engine.schedules import FolderDag
+from mlflowkit.engine.published_dags import FolderDag
 from mlflowkit.store import codec
 from mlflowkit.store.tables import runs
 
@@ -117,7 +117,7 @@ def _publish(engine: EngineProcess, home: Path, timetables: dict[str, Timetable]
         one = replace(spec, dag_id=DagId(dag_id), timetable_json=text)
         copy = replace(request, dag_id=dag_id, spec_json=codec.encode_spec(one))
         copies.append(FolderDag(request=copy, file="", paused=False))
-    engine.schedules.publish_all(copies, "/copies")
+    engine.dags.publish_all(copies, "/copies")
 
 
 def _started(engine: EngineProcess) -> int:

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from mlflowkit.authoring.setup_teardown import setup, teardown
     from mlflowkit.authoring.task import task
     from mlflowkit.authoring.template import literal
+    from mlflowkit.cleaning import clean
+    from mlflowkit.core.secret import secret
     from mlflowkit.core.trigger_rule import TriggerRule
     from mlflowkit.errors import (
         MlflowkitError,
@@ -51,7 +53,10 @@ if TYPE_CHECKING:
     from mlflowkit.hooks.secrets_backend import BaseSecretsBackend
     from mlflowkit.hooks.variable import Variable
     from mlflowkit.nbrun.inside import input as input
+    from mlflowkit.nbrun.leaving import exit_notebook
+    from mlflowkit.nbrun.signature import inspect_notebook
     from mlflowkit.operators.bash import BashOperator
+    from mlflowkit.past_notebooks import notebook_outputs
     from mlflowkit.ports import report_progress
     from mlflowkit.worker.masking import mask_secret
 
@@ -90,18 +95,23 @@ _HOMES = {
     "XComArg": "mlflowkit.authoring.refs",
     "chain": "mlflowkit.authoring.arrows",
     "chain_linear": "mlflowkit.authoring.arrows",
+    "clean": "mlflowkit.cleaning",
     "cross_downstream": "mlflowkit.authoring.arrows",
     "dag": "mlflowkit.authoring.dag_function",
+    "exit_notebook": "mlflowkit.nbrun.leaving",
     "get_current_context": "mlflowkit.authoring.context",
     "input": "mlflowkit.nbrun.inside",
+    "inspect_notebook": "mlflowkit.nbrun.signature",
     "mask_secret": "mlflowkit.worker.masking",
     "literal": "mlflowkit.authoring.template",
     "notebook": "mlflowkit.authoring.notebook",
+    "notebook_outputs": "mlflowkit.past_notebooks",
     "push": "mlflowkit.authoring.context",
     "report_progress": "mlflowkit.ports",
     "run": "mlflowkit.authoring.runs",
     "runs": "mlflowkit.authoring.runs",
     "schedule": "mlflowkit.authoring.publish",
+    "secret": "mlflowkit.core.secret",
     "setup": "mlflowkit.authoring.setup_teardown",
     "task": "mlflowkit.authoring.task",
     "task_group": "mlflowkit.authoring.group_function",
@@ -144,17 +154,22 @@ __all__ = [
     "XComArg",
     "chain",
     "chain_linear",
+    "clean",
     "cross_downstream",
     "dag",
+    "exit_notebook",
     "get_current_context",
+    "inspect_notebook",
     "literal",
     "mask_secret",
     "notebook",
+    "notebook_outputs",
     "push",
     "report_progress",
     "run",
     "runs",
     "schedule",
+    "secret",
     "setup",
     "task",
     "task_group",
@@ -172,6 +187,11 @@ def __getattr__(name: str) -> Any:
     value = getattr(import_module(_HOMES[name]), name)
     globals()[name] = value
     return value
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """`%load_ext mlflowkit`: `%%task` and `%dag`."""
+    import_module("mlflowkit.jupyter.extension").load(shell)
 
 
 def __dir__() -> list[str]:

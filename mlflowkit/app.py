@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 
+from mlflowkit import preflight
 from mlflowkit.artifacts import serializers
 from mlflowkit.authoring.dag import DAG
 from mlflowkit.authoring.params import validate_params
@@ -35,7 +36,8 @@ from mlflowkit.core.values import StoredValue
 from mlflowkit.engine.client import EngineClient, ensure_engine
 from mlflowkit.engine.commands import CommandServer
 from mlflowkit.engine.process import EngineProcess, decode_request, idle_for
-from mlflowkit.engine.schedules import FolderDag
+from mlflowkit.engine.published_dags import FolderDag
+from mlflowkit.engine.triggers import trigger
 from mlflowkit.errors import DagNotPublished, HomeBusy, InternalError
 from mlflowkit.executors.local import LocalExecutor
 from mlflowkit.ports import Surroundings
@@ -102,17 +104,18 @@ class Commands:
             "submit": self._submit,
             "cancel": lambda run_id: engine.cancel(RunId(run_id)),
             "retry": self._retry,
+            "instance": self._instance,
             "resume": self._resume,
             "stop": engine.stop,
             "publish": self._publish,
             "publish_all": self._publish_all,
-            "retire": engine.schedules.retire,
+            "retire": engine.dags.retire,
             "pause": lambda dag_id: self._pause(dag_id, True),
             "unpause": lambda dag_id: self._pause(dag_id, False),
             "delete_dag": self._delete_dag,
             "trigger": self._trigger,
             "backfill": self._backfill,
-            "withdraw": engine.schedules.withdraw,
+            "withdraw": engine.backfills.withdraw,
             "plan": engine.schedules.plan,
             "rest": engine.schedules.rest,
         }
@@ -135,18 +138,18 @@ class Commands:
     ) -> dict[str, bool]:
         """Hand a DAG to the scheduler: a run request says all that is needed."""
         given = decode_request(request)
-        changed = self._engine.schedules.publish(given, paused=paused, replace=replace)
+        changed = self._engine.dags.publish(given, paused=paused, replace=replace)
         return {"changed": changed, "planning": self._engine.schedules.planning}
 
     def _publish_all(self, dags: list[dict[str, Any]], folder: str) -> list[Any]:
         given = msgspec.convert(dags, list[FolderDag])
-        return list(self._engine.schedules.publish_all(given, folder))
+        return list(self._engine.dags.publish_all(given, folder))
 
     def _pause(self, dag_id: str, paused: bool) -> None:
-        self._engine.schedules.pause(dag_id, paused)
+        self._engine.dags.pause(dag_id, paused)
 
     def _delete_dag(self, dag_id: str) -> None:
-        self._engine.schedules.delete(dag_id)
+        self._engine.dags.delete(dag_id)
 
     def _trigger(
         self,
@@ -156,28 +159,39 @@ class Commands:
         logical_date: str | None = None,
     ) -> dict[str, str]:
         """A run of a published DAG, now, with parameters that were checked."""
-        schedules = self._engine.schedules
-        validate_params(schedules.known(dag_id).spec, params or {})
+        validate_params(self._engine.dags.known(dag_id).spec, params or {})
         date = datetime.fromisoformat(logical_date) if logical_date else None
         name = f"{dag_id}/{run_id}" if run_id else None
-        started = schedules.trigger(dag_id, run_id=name, params=params, logical_date=date)
+        started = trigger(
+            self._engine, dag_id, run_id=name, params=params, logical_date=date
+        )
         if started is None:
             raise DagNotPublished(dag_id, ())
         return {"run_id": started}
 
     def _backfill(self, order: dict[str, Any]) -> dict[str, Any]:
-        outcome = self._engine.schedules.backfill(msgspec.convert(order, BackfillOrder))
+        outcome = self._engine.backfills.start(msgspec.convert(order, BackfillOrder))
         found: dict[str, Any] = msgspec.to_builtins(outcome)
         return found
 
     def _retry(
-        self, run_id: str, task_ids: list[str], code: dict[str, Any] | None = None
+        self,
+        run_id: str,
+        task_ids: list[str],
+        code: dict[str, Any] | None = None,
+        resume: str = "",
+        alone: bool = False,
     ) -> None:
         newer = None
         if code is not None:
             around = msgspec.convert(code["surroundings"], Surroundings)
             newer = (code["bundle"], msgspec.convert(code["spec_json"], bytes), around)
-        self._engine.retry(RunId(run_id), tuple(TaskId(t) for t in task_ids), newer)
+        chosen = tuple(TaskId(t) for t in task_ids)
+        self._engine.retry(RunId(run_id), chosen, newer, resume, alone)
+
+    def _instance(self, run_id: str, task_id: str, map_index: int, what: str) -> bool:
+        """What a person wants of one task instance of a run that goes on."""
+        return self._engine.ask_instance(RunId(run_id), TaskId(task_id), map_index, what)
 
     def _resume(self, run_ids: list[str] | None = None) -> list[str]:
         chosen = run_ids if run_ids is not None else self._engine.interrupted()
@@ -196,7 +210,7 @@ def foreground_engine(folder: Path) -> Iterator[EngineProcess]:
     engine = make_engine(folder)
     server = CommandServer(engine.loop, folder, Commands(engine).handle)
     try:
-        engine.take_up_calls()
+        engine.carrying_out.take_up_calls()
         yield engine
     finally:
         server.close()
@@ -233,7 +247,9 @@ class App:
         """Start a run in the home's engine; wait for it where nobody watches."""
         folder = home()
         request = make_request(dag, params, options, folder)
+        loads = preflight.begin(request.bundle)
         with_engine = ensure_engine(folder)
+        loads()
         answer = with_engine.call("submit", request=msgspec.to_builtins(request))
         with_engine.close()
         handle = RunHandle(answer["run_id"], folder, dag)
@@ -259,6 +275,7 @@ class App:
         """Hand a DAG to the scheduler of the home."""
         folder = home()
         request = publish_request(dag, folder)
+        preflight.check_bundle(request.bundle)
         handle = Schedule(dag.dag_id, folder, dag)
         client = ensure_engine(folder)
         try:

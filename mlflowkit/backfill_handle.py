@@ -8,11 +8,10 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from datetime import time as clock_time
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -244,9 +243,3 @@ class Backfill:
 def counts_text(counts: Mapping[str, int]) -> str:
     """`3 success, 1 failed`."""
     return ", ".join(f"{n} {state}" for state, n in sorted(counts.items())) or "no runs"
-
-
-def with_given(request: RunRequest, params: Mapping[str, Any]) -> RunRequest:
-    """The request with a person's own parameters over those that it has."""
-    usual: dict[str, Any] = msgspec.json.decode(request.params_json)
-    return replace(request, params_json=msgspec.json.encode({**usual, **params}))

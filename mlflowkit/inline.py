@@ -37,7 +37,8 @@ from mlflowkit.engine.services import ServiceProcesses
 from mlflowkit.errors import InternalError, NotExpandable, RunFailed
 from mlflowkit.executors.local import report_of
 from mlflowkit.inline_options import files_standing_in, logical_date, marked_successful
-from mlflowkit.ports import LaunchOrder
+from mlflowkit.inline_timeout import Limit
+from mlflowkit.ports import LaunchOrder, Report
 from mlflowkit.prepare import ask_timetable, complete, prepared
 from mlflowkit.run_request import moments, params_as_json
 from mlflowkit.store.runs import StoredRun
@@ -45,6 +46,7 @@ from mlflowkit.store.vault import ANSWERS as SECRET_QUESTIONS
 from mlflowkit.surroundings import surroundings
 from mlflowkit.worker.attempt import Attempt, Executable
 from mlflowkit.worker.run_context import Context
+from mlflowkit.worker.sides import Inputs
 
 #: Questions about earlier runs and assets: there are none here.
 NOTHING_KNOWN: Mapping[str, object] = {
@@ -101,19 +103,10 @@ class DagCode:
         timetable = self._dag.own_timetable
         return ask_timetable(timetable, given) if timetable is not None else b"null"
 
-    def prepare(
-        self,
-        task_id: str,
-        resolve: Callable[[str, str], object],
-        params: Mapping[str, Any],
-        axes: Mapping[str, int],
-        item: Callable[[str, str, int], object],
-        count: Callable[[str, str], int],
-        context: Context,
-    ) -> Executable:
+    def prepare(self, task_id: str, inputs: Inputs) -> Executable:
         task = self._dag.get_task(task_id)
         settings = templates_of(self._dag)
-        return prepared(task, resolve, params, axes, item, count, context, lambda: settings)
+        return prepared(task, inputs, lambda: settings)
 
 
 class TestRun:
@@ -241,13 +234,21 @@ class TestRun:
             self._tell(AttemptSucceeded(attempt))
             return
         running = Attempt(order, self._code, self._values, self, _notebooks())
-        report = report_of(running.run(), order)
-        event = report.event
-        self.failures[attempt] = running.exception
-        if running.exception is not None:
-            self.exception = running.exception
-            if isinstance(running.exception, KeyboardInterrupt):
-                raise running.exception
+        limit = Limit(
+            attempt.task_id, self._run.spec.tasks[attempt.task_id].execution_timeout
+        )
+        out_of_time = AttemptFailed(attempt, f"timed out after {limit.longest}")
+        report = Report(event=out_of_time)
+        with limit.enforced():
+            report = report_of(running.run(), order)
+        event, raised, late = report.event, running.exception, limit.over()
+        if late is not None:
+            event, raised = out_of_time, late
+        self.failures[attempt] = raised
+        if raised is not None:
+            self.exception = raised
+            if isinstance(raised, KeyboardInterrupt):
+                raise raised
         if isinstance(event, AttemptFailed):  # a person watches: nothing is tried again
             event = replace(event, retryable=False)
         if isinstance(event, AttemptSucceeded):

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mlflowkit.core.events import AttemptEvent
-from mlflowkit.core.spec import AttemptId, RunId, TaskId
+from mlflowkit.core.spec import AttemptId, RunId
 from mlflowkit.core.values import StoredValue
 
 # ── engine ↔ executor ───────────────────────────────────────────────────────
@@ -67,8 +67,8 @@ class LaunchOrder:
     service_json: bytes = b"{}"
     #: Hash of what the task does; empty unless results are kept.
     cache_code: str = ""
-    #: Make a new result, whatever is kept.
-    refresh: bool = False
+    #: What a person wished for when they had the run tried again: "cell" or nothing.
+    resume: str = ""
     #: The attempt's own files.
     log: str = ""
     journal: str = ""
@@ -183,21 +183,30 @@ class NotebookOrder:
     cwd: Path | None = None
     kernel_name: str | None = None
     cell_timeout: timedelta | None = None
+    #: Most time for the whole notebook.
+    timeout: timedelta | None = None
     #: Kept over the attempts of a task instance.
     state_dir: Path | None = None
+    #: After which cells its variables are stored there: "auto", "always" or "never".
+    checkpoint: str = "never"
+    #: Go on from what an earlier attempt has stored.
+    resume: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellEvent:
-    """What a notebook did. `kind`: notebook_started, cell_started, cell_output, cell_ended,
-    progress, notebook_ended."""
+    """What a notebook did. `kind`: notebook_started, cell_started, cell_output, cell_running
+    (every few seconds while a cell runs), cell_ended, progress, notebook_ended."""
 
     kind: str
     #: Position in the notebook, from 0, all cells counted; -1 where it is about none.
     cell: int = -1
     #: Facts by kind: `source` (first line), `text` (of a stream or an error, shortened),
     #: `output_type`, `status` ("ok", "error", "timeout", "killed", "interrupted"), `seconds`,
-    #: `cells` (how many code cells there are), progress facts.
+    #: `cells` (how many code cells there are), progress facts; `at` (seconds since 1970);
+    #: of the kernel `cpu` (seconds since the cell began), `rss` and `peak` (bytes); while it
+    #: runs `quiet` and `idle` (seconds since its last output, and since it last used CPU) and
+    #: `last` (its last line of output).
     facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
@@ -338,7 +347,6 @@ class RunRequest:
     logical_date: datetime | None = None
     #: Task ids whose code changed since the last run of this DAG, for people.
     notes: tuple[str, ...] = ()
-    targets: tuple[TaskId, ...] = ()
     #: Its id; None: the DAG's and the next number.
     run_id: RunId | None = None
     #: Start and end; None: both are the logical date.

@@ -11,6 +11,7 @@ from mlflowkit.authoring.composed import Source
 from mlflowkit.authoring.refs import Ref, XComArg
 from mlflowkit.authoring.resolve import render
 from mlflowkit.authoring.template import Literal, Templates, TemplateSettings
+from mlflowkit.core.secret import holds_handle
 from mlflowkit.core.spec import XComRef
 from mlflowkit.core.timetable import (
     DataInterval,
@@ -20,47 +21,55 @@ from mlflowkit.core.timetable import (
 )
 from mlflowkit.worker.attempt import Executable
 from mlflowkit.worker.run_context import Context, Sources
+from mlflowkit.worker.sides import Inputs
 
 
 def prepared(
-    operator: Any,
-    resolve: Callable[[str, str], object],
-    params: Mapping[str, Any],
-    axes: Mapping[str, int],
-    item: Callable[[str, str, int], object],
-    count: Callable[[str, str], int],
-    context: Context,
-    settings: Callable[[], TemplateSettings],
+    operator: Any, inputs: Inputs, settings: Callable[[], TemplateSettings]
 ) -> Executable:
     """An operator with real values: XComs, parameters, its own items of what is mapped, and
     its templates rendered.
 
     Args:
-        resolve: (task id, key) gives an XCom.
-        item: (task id, key, index) gives one item of an XCom.
-        count: (task id, key) says how many items it has.
-        context: Gets what belongs to the task: `task`, `conn`, `var`, `macros`.
         settings: Gives the template settings of the DAG.
 
     Raises:
         TemplateError: a template cannot be rendered.
     """
+    context = inputs.context
 
     def find(ref: XComRef) -> object:
-        return resolve(ref.task_id, ref.key)
+        return inputs.resolve(ref.task_id, ref.key)
 
     def marked(ref: Ref) -> object:
-        value = find(ref.ref) if isinstance(ref, XComArg) else params[ref.name]
+        value = find(ref.ref) if isinstance(ref, XComArg) else inputs.params[ref.name]
         if isinstance(value, Mapping):
             return {name: Literal(one) for name, one in value.items()}
         return Literal(value)
 
     complete(context, operator)
-    mapped = values_at(operator, axes, Source(item, count), marked) if axes else {}
+    source = Source(inputs.item, inputs.count)
+    mapped = values_at(operator, inputs.axes, source, marked) if inputs.axes else {}
     templates = Templates(operator.task_id, settings, context)
-    made = render(operator, find, params, mapped, templates)
+    made = render(operator, find, inputs.params, mapped, templates)
     context.now_rendered(made, templates)
+    _fill_secrets(made)
     return made
+
+
+def _fill_secrets(made: Any) -> None:
+    """Real values in the place of `secret(...)`; a notebook's kernel asks for its own."""
+    if not getattr(made, "fills_secrets", True):
+        return
+    for name, value in made.arguments().items():
+        if holds_handle(value):
+            setattr(made, name, _resolved(value))
+
+
+def _resolved(value: Any) -> Any:
+    from mlflowkit.hooks.secret import resolved
+
+    return resolved(value)
 
 
 def ask_timetable(timetable: Timetable, given: Mapping[str, Any]) -> bytes:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from mlflowkit.core.view import RunView, TaskView
 from mlflowkit.engine.client import EngineClient, ensure_engine
 from mlflowkit.engine.locks import engine_alive
 from mlflowkit.errors import (
+    BadOption,
+    RunCleaned,
     RunFailed,
     RunInterrupted,
     RunNotFound,
@@ -32,6 +35,7 @@ from mlflowkit.errors import (
 )
 from mlflowkit.run_request import retry_code
 from mlflowkit.store import reading, xcoms
+from mlflowkit.store.cleaning import cleaned_at
 from mlflowkit.store.database import Database, open_database
 from mlflowkit.store.reading import AttemptView, RunSummary
 from mlflowkit.store.runs import spec_of
@@ -65,8 +69,9 @@ class RunHandle:
         Raises:
             RunNotFound: it is not in the store.
         """
+        alive = partial(engine_alive, self.home)
         with database(self.home).reading() as tx:
-            found = reading.run_view(tx, self.run_id, engine_alive=engine_alive(self.home))
+            found = reading.run_view(tx, self.run_id, engine_alive=alive)
             if found is None:
                 known = [r.run_id for r in reading.list_runs(tx)]
                 raise RunNotFound(self.run_id, known)
@@ -171,7 +176,12 @@ class RunHandle:
         self._call("cancel", run_id=self.run_id)
 
     def retry(
-        self, task_ids: list[str] | None = None, *, code: str = "latest"
+        self,
+        task_ids: list[str] | None = None,
+        *,
+        code: str = "latest",
+        resume: str | None = None,
+        downstream: bool = True,
     ) -> RunHandle:
         """Run again what did not succeed, or these tasks and all below them.
 
@@ -179,11 +189,20 @@ class RunHandle:
             task_ids: None: all that did not succeed; their upstream XComs are kept.
             code: "latest" takes the DAG as it is now, and says which tasks changed;
                 "same" keeps the run's own.
+            resume: "cell": notebooks go on from the failed cell, or from the first that
+                has changed; None: they begin anew.
+            downstream: False: what waits for the named tasks keeps what it has.
 
         Raises:
             RunStillRunning: it has not ended.
             ShapeChanged: the DAG has other tasks or arrows now.
+            BadOption: there is no such way to resume.
         """
+        if resume not in (None, "cell"):
+            raise BadOption(
+                f"run {self.run_id!r}", "resume", f"is {resume!r}: it is 'cell'"
+            )
+        self.refuse_if_cleaned("it cannot be tried again")
         newer = None
         if code == "latest" and self._dag is not None:
             with database(self.home).reading() as tx:
@@ -193,8 +212,16 @@ class RunHandle:
             newer, changed = retry_code(self._dag, spec, self.home)
             if changed:
                 print(f"changed since the run was started: {', '.join(changed)}")  # noqa: T201
-        self._call("retry", run_id=self.run_id, task_ids=task_ids or [], code=newer)
+        wish: dict[str, Any] = {"code": newer, "resume": resume or ""}
+        wish |= {"task_ids": task_ids or [], "alone": not downstream}
+        self._call("retry", run_id=self.run_id, **wish)
         return self
+
+    def refuse_if_cleaned(self, wanted: str) -> None:
+        """Raises RunCleaned if what the run held was cleaned away."""
+        when = cleaned_at(self.path)
+        if when:
+            raise RunCleaned(self.run_id, when, wanted)
 
     def _call(self, do: str, **arguments: Any) -> Any:
         client = ensure_engine(self.home)
@@ -258,9 +285,12 @@ class TaskHandle:
             keys = xcoms.keys_of(tx, run_key, self.task_id)
         artifacts = FileArtifacts(home / "artifacts")
         if self._index is None:
+            if not stored:
+                self._run.refuse_if_cleaned(f"task {self.task_id!r} has no values any more")
             return [serializers.load(value, artifacts) for value in stored]
         if stored:
             return serializers.load(stored[0], artifacts)
+        self._run.refuse_if_cleaned(f"task {self.task_id!r} has no value any more")
         if key == RETURN_VALUE:
             return None
         raise UnknownXCom("a person", self.task_id, key, keys)
@@ -302,17 +332,54 @@ class TaskHandle:
             path.read_text(errors="replace") if path is not None and path.exists() else ""
         )
 
-    def notebook(self) -> ExecutedNotebook:
-        """The executed notebook of the latest attempt.
+    def pushed(self, attempt: int | None = None) -> dict[str, Any]:
+        """What an attempt pushed by name, also one that failed: for people, and for no task.
+
+        Values that its task returned are not among them. A worker that was killed leaves
+        nothing behind.
+
+        Args:
+            attempt: Its number; None: the latest one that has ended.
+
+        Raises:
+            ValueError: there is no such attempt, or it has not ended.
+        """
+        ended = {one.number: one for one in self.attempts()}
+        number = attempt if attempt is not None else max(ended, default=0)
+        if number not in ended:
+            which = f"attempt {number}" if number else "attempt"
+            raise ValueError(f"task {self.task_id!r} has no {which} that has ended")
+        if ended[number].outcome == "succeeded":
+            stored = self._xcoms(number)
+        else:
+            facts = ended[number].facts.get("pushed", {})
+            stored = {k: msgspec.convert(v, StoredValue) for k, v in facts.items()}
+        artifacts = FileArtifacts(self._run.home / "artifacts")
+        return {k: serializers.load(v, artifacts) for k, v in stored.items()}
+
+    def _xcoms(self, attempt: int) -> dict[str, StoredValue]:
+        """Its XComs, if they are of this attempt, without what it returned."""
+        index = UNMAPPED if self._index is None else self._index
+        with database(self._run.home).reading() as tx:
+            found = xcoms.of_attempt(tx, self._run.run_id, self.task_id, index, attempt)
+        return {key: value for key, value in found.items() if key != RETURN_VALUE}
+
+    def notebook(self, attempt: int | None = None) -> ExecutedNotebook:
+        """The executed notebook of an attempt, the latest one by default.
 
         Raises:
             FileNotFoundError: it is no notebook, or none was executed yet.
         """
         path = self._run.path / f"{self._name}.ipynb"
-        self._rebuild(path)
+        if attempt is not None:
+            path = self._run.path / "logs" / f"{self._name}.{attempt}.ipynb"
+        elif self.state != TaskState.RUNNING or not path.exists():
+            self._rebuild(path)
         if not path.exists():
+            self._run.refuse_if_cleaned(f"task {self.task_id!r} has no notebook any more")
+            which = "" if attempt is None else f" of attempt {attempt}"
             raise FileNotFoundError(
-                f"task {self.task_id!r} has no executed notebook at {path}"
+                f"task {self.task_id!r} has no executed notebook{which} at {path}"
             )
         return ExecutedNotebook(path)
 
@@ -322,7 +389,9 @@ class TaskHandle:
         from mlflowkit.nbrun.journal import journal_path, rebuild, write_notebook
 
         journal = journal_path(path)
-        if journal.exists() and not path.exists():
+        if not journal.exists():
+            return
+        if not path.exists() or path.stat().st_mtime < journal.stat().st_mtime:
             write_notebook(rebuild(journal), path)
 
     def __repr__(self) -> str:
@@ -335,19 +404,24 @@ class ExecutedNotebook:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def html(self) -> str:
-        """The notebook as a page of its own. Needs nbconvert."""
-        import nbformat
+    @property
+    def status(self) -> str:
+        """How its execution ended: "completed", "failed", "timeout", "killed", …"""
+        import json
 
-        try:
-            from nbconvert import HTMLExporter
-        except ImportError as exc:
-            from mlflowkit.errors import MissingExtra
+        found = json.loads(self.path.read_text(encoding="utf-8"))
+        status: str = found["metadata"].get("mlflowkit", {}).get("status", "")
+        return status
 
-            raise MissingExtra("nbconvert", "all", "showing a notebook as HTML") from exc
-        read: Any = nbformat.read
-        body, _ = HTMLExporter().from_notebook_node(read(self.path, as_version=4))
-        return str(body)
+    def html(self, *, report: bool = False) -> str:
+        """The notebook as a page of its own; as a report, without its code.
+
+        Raises:
+            MissingExtra: nbconvert is not installed.
+        """
+        from mlflowkit.nbrun.report import to_html
+
+        return to_html(self.path, report=report)
 
     def __repr__(self) -> str:
         return f"<executed notebook {self.path}>"
@@ -404,6 +478,5 @@ def _plain(summary: RunSummary) -> dict[str, Any]:
 def _state_line(task: TaskView) -> str:
     if not task.mapped:
         return f"{task.state}" + (f" ({task.reason})" if task.reason else "")
-    return (
-        ", ".join(f"{n} {state}" for state, n in task.counts.items()) or "not expanded yet"
-    )
+    counts = ", ".join(f"{n} {state}" for state, n in task.counts.items())
+    return (counts or "not expanded yet") + (f" ({task.waits})" if task.waits else "")

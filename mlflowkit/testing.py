@@ -15,7 +15,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,8 +25,11 @@ from mlflowkit.core.stubs import Outcome
 from mlflowkit.errors import RunFailed
 
 if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
     from mlflowkit.authoring.dag import DAG
     from mlflowkit.inline import TestRun
+    from mlflowkit.testing_notebook import NotebookResult
 
 __all__ = [
     "DagRunner",
@@ -36,6 +39,7 @@ __all__ = [
     "fresh_home",
     "frozen_time",
     "run_dag",
+    "run_notebook",
     "run_task",
     "stub_connections",
     "stub_variables",
@@ -286,6 +290,62 @@ def run_task(
     checked_options(options)
     with one_task(dag, params=params, xcoms=xcoms, options=options) as run:
         return run.execute(task_id, map_index, context or {})
+
+
+def run_notebook(
+    notebook: str | Path | NotebookNode,
+    *,
+    check: bool = True,
+    returns: Sequence[str] = (),
+    connections: Mapping[str, Any] | None = None,
+    variables: Mapping[str, Any] | None = None,
+    secrets: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    cell_timeout: timedelta | None = None,
+    params: Mapping[str, object] | None = None,
+    **more: object,
+) -> NotebookResult:
+    """Run a notebook in a kernel of its own, with no home and no engine.
+
+    Args:
+        notebook: An .ipynb file, or a notebook of nbformat's.
+        check: Raise what a cell raised; if not, it is the result's `.error`.
+        returns: Names to take out of the kernel at the end.
+        connections: Stand in for those of the home, as in `stub_connections`.
+        variables: The same for variables.
+        secrets: Parameters that are secrets: texts by name. The notebook gets handles, as
+            from `secret("var:…")`, and no output shows the text.
+        cwd: Its working folder; that of the file if None.
+        cell_timeout: Most time for one cell.
+        params: Parameters, for names that are options of this function.
+        more: Parameters.
+
+    Returns:
+        `.values` and `["name"]`, `.cells` with `.status`, `.outputs` and `.text`,
+        `.notebook`, `.error`.
+
+    Raises:
+        CellFailed: a cell failed, and `check` is True.
+        ParameterError, NotebookError: it cannot be run. Nothing has run.
+    """
+    from mlflowkit.core.secret import secret
+    from mlflowkit.testing_notebook import execute, notebook_file
+
+    hidden = {f"_test_secret_{name}": text for name, text in (secrets or {}).items()}
+    handles = {name: secret(f"var:_test_secret_{name}") for name in secrets or {}}
+    with (
+        stub_connections(connections),
+        stub_variables({**(variables or {}), **hidden}),
+        notebook_file(notebook) as path,
+    ):
+        return execute(
+            path,
+            {**(params or {}), **more, **handles},
+            check=check,
+            returns=returns,
+            cwd=cwd,
+            cell_timeout=cell_timeout,
+        )
 
 
 class DagRunner:

@@ -31,12 +31,14 @@ from mlflowkit.authoring.template_check import read_ahead
 from mlflowkit.core.spec import UNMAPPED, AttemptId, DagId, DagSpec, RunId, TaskId, TaskSpec
 from mlflowkit.core.values import StoredValue
 from mlflowkit.errors import UserError
+from mlflowkit.nbrun.guarding import dump_guarded
 from mlflowkit.ports import CellEvent, LaunchOrder, NotebookOrder, Surroundings
 from mlflowkit.prepare import ask_timetable, complete, prepared
 from mlflowkit.worker.attempt import Attempt, Executable, Link
 from mlflowkit.worker.child import serve_child
 from mlflowkit.worker.protocol import BlockingChannel, Ended, Order, decode, encode
 from mlflowkit.worker.run_context import Context
+from mlflowkit.worker.sides import Inputs
 from mlflowkit.worker.supervisor import Supervisor
 from mlflowkit.worker.template import Template, hold_locks, may_fork
 
@@ -83,19 +85,10 @@ class BundleCode:
             except Exception:  # noqa: BLE001 - a person's modules may fail in any way
                 continue
 
-    def prepare(
-        self,
-        task_id: str,
-        resolve: Callable[[str, str], object],
-        params: Mapping[str, Any],
-        axes: Mapping[str, int],
-        item: Callable[[str, str, int], object],
-        count: Callable[[str, str], int],
-        context: Context,
-    ) -> Executable:
+    def prepare(self, task_id: str, inputs: Inputs) -> Executable:
         task = self._last = self._bundle.operator(task_id)
         settings = self._bundle.templates
-        return prepared(task, resolve, params, axes, item, count, context, settings)
+        return prepared(task, inputs, settings)
 
     def callbacks(self, task_id: str, kind: str) -> Sequence[Callable[[Any], object]]:
         if not task_id:
@@ -126,7 +119,7 @@ class SerializedValues:
         self.artifacts = FileArtifacts(folder)
 
     def dump(self, value: object, *, expandable: bool, where: str) -> StoredValue:
-        return serializers.dump(value, self.artifacts, expandable=expandable, where=where)
+        return dump_guarded(value, self.artifacts, expandable=expandable, where=where)
 
     def load(self, stored: StoredValue) -> Any:
         return serializers.load(stored, self.artifacts)
@@ -231,16 +224,7 @@ class _NothingToDo:
         task = TaskSpec(task_id=TaskId("rehearsal"))
         self.spec = DagSpec(dag_id=DagId("rehearsal"), tasks={task.task_id: task})
 
-    def prepare(
-        self,
-        task_id: str,
-        resolve: Any,
-        params: Any,
-        axes: Any,
-        item: Any,
-        count: Any,
-        context: Any,
-    ) -> Executable:
+    def prepare(self, task_id: str, inputs: Inputs) -> Executable:
         return self
 
     def callbacks(self, task_id: str, kind: str) -> Sequence[Callable[[Any], object]]:

@@ -94,8 +94,20 @@ MUTANTS = (
     Mutant(
         "no-row-for-a-change",
         "people.py",
-        "        instance.stopping = CANCELLED\n        step.changed(instance)\n",
-        "        instance.stopping = CANCELLED\n",
+        "    instance.stopping = CANCELLED\n    step.changed(instance)\n",
+        "    instance.stopping = CANCELLED\n",
+    ),
+    Mutant(
+        "clear-alone-clears-all-below",
+        "people.py",
+        "unfit if alone else [*task_ids, *unfit]",
+        "[*task_ids, *unfit]",
+    ),
+    Mutant(
+        "a-stop-is-asked-twice",
+        "people.py",
+        "    if not instance.stopping:\n        step.decide(",
+        "    if True:\n        step.decide(",
     ),
     Mutant(
         "the-old-expansion-stays",

@@ -33,7 +33,7 @@ def test_the_tests_of_the_page_about_testing_pass(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "10 passed" in done.stdout
+    assert "12 passed" in done.stdout
 
 
 def test_the_page_about_simulations_says_what_happens() -> None:

@@ -192,12 +192,3 @@ def firsts_of(thing: object) -> list[BaseOperator]:
 def lasts_of(thing: object) -> list[BaseOperator]:
     """The tasks that what is after it waits for. Raises NotATask as `>>` does."""
     return [task for piece in _pieces(thing) for task in piece.lasts()]
-
-
-def tasks_of(thing: object) -> list[BaseOperator]:
-    """The tasks in a task, an output, a group, or lists of them.
-
-    Raises:
-        NotATask: there is something else among them.
-    """
-    return [task for piece in _pieces(thing) for task in piece.joined()]

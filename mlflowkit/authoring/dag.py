@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta, tzinfo
-from html import escape
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -248,11 +247,23 @@ class DAG:
         self.spec()
 
     def check(self, params: Mapping[str, object] | None = None, **more: object) -> DagSpec:
-        """Look for mistakes before a run: the graph, parameters, arguments, notebooks.
+        """Look for mistakes before a run: the graph, parameters, arguments, notebooks; in a
+        notebook also whether its code loads in a clean process.
 
         Raises:
             UserError: the first mistake that was found.
         """
+        spec = self._checked(params, **more)
+        from mlflowkit.authoring.defining_cell import in_notebook
+        from mlflowkit.authoring.runtime import part
+
+        if in_notebook():
+            part("mlflowkit.preflight", "preflight")(self)
+        return spec
+
+    def _checked(
+        self, params: Mapping[str, object] | None = None, **more: object
+    ) -> DagSpec:
         spec = self.spec()
         validate_params(spec, joined_params(self, params, more))
         check_dag(self)
@@ -278,7 +289,7 @@ class DAG:
             self, params, {k: v for k, v in more.items() if k not in options}
         )
         refuse_clashes(self, options)
-        self.check(given)
+        self._checked(given)
         from mlflowkit.authoring.runtime import get_runtime
 
         return get_runtime().run(self, given, options)
@@ -317,7 +328,7 @@ class DAG:
         options = {name: value for name, value in options.items() if value is not None}
         refuse_clashes(self, options, "test()")
         given = joined_params(self, {**(run_conf or {}), **(params or {})}, more)
-        self.check(given)
+        self._checked(given)
         from mlflowkit.authoring.runtime import get_runtime
 
         return get_runtime().test(self, given, options)
@@ -441,8 +452,18 @@ class DAG:
     def __repr__(self) -> str:
         return described(self)
 
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        """The graph as a picture, with the states of its last run; and as text."""
+        from mlflowkit.authoring.runtime import part
+
+        found: dict[str, str] = part("mlflowkit.jupyter.picture", "picture")(self)
+        return found
+
     def _repr_html_(self) -> str:
-        return f"<pre>{escape(repr(self))}</pre>"
+        return self._repr_mimebundle_()["text/html"]
+
+    def _repr_svg_(self) -> str | None:
+        return self._repr_mimebundle_().get("image/svg+xml")
 
     def __getstate__(self) -> dict[str, Any]:
         """A DAG travels by name only: workers need its tasks, not the DAG."""

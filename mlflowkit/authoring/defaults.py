@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mlflowkit.authoring import opened
 from mlflowkit.authoring.open_groups import current_group
 from mlflowkit.authoring.options import OPTION_NAMES, TASK_OPTIONS
-from mlflowkit.errors import UnknownOption, suggest
+from mlflowkit.errors import NotAnOperator, UnknownOption, suggest
 
 if TYPE_CHECKING:
     from mlflowkit.authoring.dag import DAG
@@ -29,7 +29,10 @@ else:
                 given = {*options, *positional}
                 options = {**filling(cls, defaults, given), **options}
             made = super().__call__(*args, **options)
-            made.enter_dag(dag)
+            if isinstance(made, cls):
+                if "_upstream" not in vars(made):
+                    raise NotAnOperator(cls.__name__, "super().__init__")
+                made.enter_dag(dag)
             return made
 
 

@@ -16,8 +16,11 @@ from mlflowkit.authoring.axes import (
 )
 from mlflowkit.authoring.callers import caller_folder
 from mlflowkit.authoring.defaults import surroundings_of
+from mlflowkit.authoring.notebook_attempt import output_path, run_order, whole_lists
+from mlflowkit.authoring.notebook_edges import check_edges, check_output
 from mlflowkit.authoring.operator import TASK_OPTIONS, BaseOperator, seconds
 from mlflowkit.authoring.refs import XComArg, has_refs
+from mlflowkit.authoring.runtime import part
 from mlflowkit.authoring.template import holds_template, texts_in, unwrapped
 from mlflowkit.errors import (
     BadOption,
@@ -43,7 +46,11 @@ NOTEBOOK_OPTIONS: Final = TASK_OPTIONS | {
     "params",
     "kernel_name",
     "cell_timeout",
+    "checkpoint",
+    "resume",
 }
+#: After which cells a kernel's variables are stored.
+CHECKPOINTS: Final = ("auto", "always", "never")
 
 
 class NotebookOperator(BaseOperator):
@@ -57,12 +64,18 @@ class NotebookOperator(BaseOperator):
         parameters: Values for names of its `parameters` cell.
         returns: Names to take out of the kernel at the end.
         cell_timeout: Most time that one cell may take.
+        checkpoint: After which cells the variables are stored, so that another attempt can
+            go on from the failed cell: "auto" (where it costs little beside the cells),
+            "always", "never".
+        resume: "cell": a retry goes on from the failed cell; None: it begins anew.
 
     Texts in the parameters, and the path, are templates. A notebook whose path is one is
     looked up when the task runs, and runs as it is then.
     """
 
     template_fields: ClassVar[Sequence[str]] = ("path", "parameters")
+    #: Its kernel looks up what `secret(...)` names; this process never has the value.
+    fills_secrets: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -73,17 +86,24 @@ class NotebookOperator(BaseOperator):
         returns: Sequence[str] | str = (),
         kernel_name: str | None = None,
         cell_timeout: timedelta | float | None = None,
+        checkpoint: str = "auto",
+        resume: str | None = None,
         **options: Any,
     ) -> None:
+        later = holds_template(str(path))
+        place = path if later else find_notebook(path)
+        if not later:
+            check_edges(Path(place), parameters or {})
         super().__init__(task_id, **options)
         where = f"task {task_id!r}"
-        later = holds_template(str(path))
-        self.path = str(path if later else find_notebook(path))
+        self.path = str(place)
         #: Where a notebook is looked up whose path is a template.
         self.folder = str(caller_folder()) if later else ""
         self.parameters: dict[str, object] = dict(parameters or {})
         self.returns = (returns,) if isinstance(returns, str) else tuple(returns)
         self.kernel_name = kernel_name
+        self.checkpoint = _one_of(where, "checkpoint", checkpoint, CHECKPOINTS)
+        self.resume = _one_of(where, "resume", resume or "", ("cell", ""))
         self.cell_timeout = seconds("cell_timeout", cell_timeout, where)
         #: A copy that was made when the run was started, in the bundle.
         self.snapshot = ""
@@ -97,15 +117,18 @@ class NotebookOperator(BaseOperator):
         source, output = Path(self.path), output_path(context["ti"], Path(self.path))
         order = NotebookOrder(
             path=Path(self.snapshot) if self.snapshot else source,
-            parameters=self.parameters,
+            parameters=whole_lists(self.parameters),
             returns=self.returns,
             output=output,
             cwd=source.parent,
             kernel_name=self.kernel_name,
             cell_timeout=self.cell_timeout,
+            timeout=self.execution_timeout,
             state_dir=Path(context["ti"].state_dir),
+            checkpoint=self.checkpoint,
+            resume=self._resumes(context["ti"]),
         )
-        values = task.notebooks.run(order, task.cell_event)
+        values = run_order(task, order, getattr(context["ti"], "log_path", ""))
         for name, value in values.items():
             task.push(name, value)
         return {
@@ -114,13 +137,17 @@ class NotebookOperator(BaseOperator):
             "values": sorted(values),
         }
 
+    def _resumes(self, ti: Any) -> bool:
+        """A person wished it; or this is no first attempt, and the task is one that does."""
+        wished: str = getattr(ti, "resume", "")
+        return wished == "cell" or (self.resume == "cell" and ti.attempt_number > 1)
+
     def check_parameters(self) -> None:
         """Do the parameters fit the notebook's `parameters` cell?
 
         Raises:
             UnknownParameter, WrongType, NotebookError: they do not, or it cannot be run.
         """
-        from mlflowkit.authoring.runtime import part
 
         if self.folder:
             return  # which notebook it is shows when it runs
@@ -133,6 +160,16 @@ class NotebookOperator(BaseOperator):
         given = {**dict.fromkeys(sorted(later)), **known}
         part("mlflowkit.nbrun.parameters", "check")(path, given, self.kernel_name)
 
+    @property
+    def notebook_file(self) -> Path | None:
+        """The notebook; None where that shows when the task runs."""
+        return None if self.folder else Path(self.path)
+
+    def check_output(self, key: str) -> None:
+        path = self.notebook_file
+        if path is not None and not self.kernel_name:
+            check_output(path, self.returns, key)
+
     def take_mapped(self, mapped: Mapping[str, object]) -> None:
         where = f"task {self.task_id!r}"
         refuse_twice(where, mapped, self.parameters, ".expand_kwargs()")
@@ -140,6 +177,13 @@ class NotebookOperator(BaseOperator):
 
     def arguments(self) -> dict[str, object]:
         return {"parameters": self.parameters}
+
+
+def _one_of(where: str, option: str, value: str, known: Sequence[str]) -> str:
+    if value not in known:
+        said = " or ".join(repr(each) for each in known if each)
+        raise BadOption(where, option, f"is {value!r}: it is {said}")
+    return value
 
 
 def known_later(value: object) -> bool:
@@ -163,12 +207,6 @@ def find_notebook(path: str | Path, folder: Path | None = None) -> Path:
             return found.resolve()
     near = [one.name for place in places for one in place.parent.glob("*.ipynb")]
     raise NotebookMissing(path, places, near)
-
-
-def output_path(ti: Any, source: Path) -> Path:
-    """Where the executed notebook goes."""
-    base = getattr(ti, "output_base", "")
-    return Path(f"{base}.ipynb") if base else Path(ti.state_dir) / source.name
 
 
 class NotebookTask:
@@ -234,6 +272,8 @@ def _make(path: str | Path, given: Mapping[str, Any], over: _Over) -> XComArg:
         raise BadOption(where, name, "is given as a keyword and in params: give it once")
     parameters |= inside
     axes = over(where, parameters, group)
+    if not holds_template(str(path)):
+        check_edges(find_notebook(path), axes, mapped=True)
     wanted = str(options.pop("task_id", "")) or re.sub(r"[^\w.-]+", "_", Path(path).stem)
     made = NotebookOperator(
         dag.free_task_id(wanted, group), path=path, parameters=parameters, **options

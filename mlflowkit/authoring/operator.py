@@ -157,6 +157,9 @@ class BaseOperator(Node, LateOptions, metaclass=OperatorType):
     def output(self) -> XComArg:
         return XComArg(self)
 
+    def check_output(self, key: str) -> None:
+        """Raises an error if it is known that the task gives no XCom of this name."""
+
     @property
     def log(self) -> logging.Logger:
         """Where it may say what it does: the log of its task."""

@@ -102,6 +102,11 @@ def _names_in(code: CodeType) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(sorted(used)), tuple(imported)
 
 
+def names_in(code: CodeType) -> tuple[str, ...]:
+    """Globals that the code uses, whether they exist or not."""
+    return _names_in(code)[0]
+
+
 def globals_of(function: FunctionType) -> Mapping[str, object]:
     """The globals that a function uses and that exist, by name in order."""
     found = function.__globals__

@@ -76,6 +76,7 @@ class XComArg(Arrows, Markable, Composable):
     def __getitem__(self, key: str) -> XComArg:
         if not isinstance(key, str) or self.key != RETURN_VALUE:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise NotYetKnown(repr(self), f"indexed with {key!r}")
+        self.operator.check_output(key)
         return XComArg(self.operator, key)
 
     def __iter__(self) -> NoReturn:

@@ -13,8 +13,13 @@ if TYPE_CHECKING:
 
 #: Options of `dag.run()`; every other keyword is a parameter of the DAG.
 RUN_OPTIONS: Final = frozenset(
-    {"retries", "retry_delay", "refresh", "wait", "targets", "code", "logical_date"}
+    {"retries", "retry_delay", "refresh", "wait", "logical_date"}
 )
+#: What belongs elsewhere, and what to do there.
+_ELSEWHERE: Final = {
+    "code": "belongs to retry(), as in run.retry(code='same'): "
+    "run() takes the code as it is now",
+}
 
 
 def joined_params(
@@ -34,6 +39,8 @@ def joined_params(
         )
     known = [param.name for param in dag.param_specs]
     for name in more:
+        if name not in known and name in _ELSEWHERE:
+            raise BadOption(where, name, _ELSEWHERE[name])
         if name not in known:
             raise UnknownParameter(where, name, [*known, *RUN_OPTIONS])
         if name in TASK_OPTIONS | RUN_OPTIONS:

@@ -198,7 +198,10 @@ class Survey:
             self._feed("global", name.encode())
             self._captured(name, value)
         for name in missing_globals(function):
-            raise UndefinedName(self.task_id, name, function.__name__, function.__globals__)
+            from mlflowkit.authoring.defining_cell import where_defined
+
+            known, where = function.__globals__, where_defined(name)
+            raise UndefinedName(self.task_id, name, function.__name__, known, where)
         self.walk(vars(function), "an attribute")
         for module in imported_by(function.__code__):
             self.needed |= self.modules.need(module)

@@ -12,6 +12,12 @@ if TYPE_CHECKING:
 AIRFLOW = typer.Option(
     False, "--airflow", help="The file is written for Airflow 2 or 3: run it as it is."
 )
+IN_FOLDERS = typer.Option(
+    False,
+    "--airflow",
+    help="A file, or those of a folder that import airflow, are written for Airflow; "
+    ".airflowignore is honoured, too.",
+)
 VERSION = typer.Option(
     None,
     "--airflow-version",

@@ -67,9 +67,9 @@ def _order(
 
     from mlflowkit.authoring.loader import split_name
     from mlflowkit.authoring.params import params_from_text
-    from mlflowkit.backfill_handle import make_order, with_given
+    from mlflowkit.backfill_handle import make_order
     from mlflowkit.cli.run import load
-    from mlflowkit.ports import RunRequest
+    from mlflowkit.engine.requests import request_of, with_params
     from mlflowkit.run_request import make_request
     from mlflowkit.schedule_handle import Schedule
 
@@ -81,15 +81,9 @@ def _order(
         spec, own = dag.spec(), dag.own_timetable
     else:
         one, own = Schedule(where, home).known(), None
-        request = RunRequest(
-            dag_id=one.dag_id,
-            spec_json=one.spec_json,
-            bundle=one.bundle,
-            params_json=one.params_json,
-            surroundings=one.surroundings,
-        )
         spec = one.spec
-        request = with_given(request, params_from_text(spec, texts))
+        given = params_from_text(spec, texts)
+        request = with_params(request_of(one, "backfill"), given)
     return make_order(request, spec, start, end, own_timetable=own, **options)
 
 
@@ -140,7 +134,7 @@ def _carry_out(order: Order, home: Path, json: bool) -> int:
             return _there(start_backfill(order, home), json)
         try:
             with foreground_engine(home) as engine:
-                started = Backfill(home, order, engine.schedules.backfill(order))
+                started = Backfill(home, order, engine.backfills.start(order))
                 withdraw = partial(_withdraw, engine, started)
                 watch = _Progress(started, json)
                 with watch.stoppable():
@@ -151,7 +145,7 @@ def _carry_out(order: Order, home: Path, json: bool) -> int:
 
 
 def _withdraw(engine: EngineProcess, started: Backfill) -> list[str]:
-    gone = engine.schedules.withdraw(started.outcome.backfill_id)
+    gone = engine.backfills.withdraw(started.outcome.backfill_id)
     started.withdrawn(gone)
     return [str(run_id) for run_id in gone]
 

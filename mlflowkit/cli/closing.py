@@ -94,12 +94,19 @@ def tell_end(handle: RunHandle, console: Console, next_step: str = "") -> RunVie
 def _tell(failure: Failure, console: Console) -> None:
     tries = f" (try {failure.tries})" if failure.tries > 1 else ""
     _line(console, f"\ntask {failure.name} ({failure.operator}) failed{tries}:", "bold")
-    _line(console, failure.error.rstrip() or failure.reason or "(no reason was given)")
+    _story(console, failure.error.rstrip() or failure.reason or "(no reason was given)")
     _line(console, "")
     if failure.log:
         _line(console, f"log:      {shown_path(failure.log)}")
     if failure.notebook:
         _line(console, f"notebook: {shown_path(failure.notebook)}")
+
+
+def _story(console: Console, text: str) -> None:
+    """A traceback has colours of its own: for a terminal, and for nothing else."""
+    from rich.text import Text
+
+    console.print(Text.from_ansi(text), highlight=False, soft_wrap=True)
 
 
 def _line(console: Console, text: str, style: str = "") -> None:

@@ -6,12 +6,16 @@ import typer
 
 from mlflowkit.cli import (
     backfill,
+    clean,
     connections,
     dags,
     demo,
     engine,
     export,
+    kernels,
     notebook,
+    notebook_dag,
+    notebook_schedule,
     pools,
     run,
     runs,
@@ -33,15 +37,20 @@ app.command("run")(run.run)
 app.command("test")(run.in_process)
 app.command("scheduler")(scheduler.scheduler)
 app.command("backfill")(backfill.backfill)
+app.command("clean")(clean.clean)
 app.add_typer(runs.app, name="runs")
 dags.app.command("simulate")(simulate.simulate)
 app.add_typer(dags.app, name="dags")
 app.add_typer(export.app, name="export")
+notebook.app.command("to-dag")(notebook_dag.to_dag)
+notebook.app.command("schedule")(notebook_schedule.schedule)
+notebook.app.command("outputs")(notebook_schedule.outputs)
 app.add_typer(notebook.app, name="notebook")
 app.add_typer(engine.app, name="engine")
 app.add_typer(connections.app, name="connections")
 app.add_typer(variables.app, name="variables")
 app.add_typer(pools.app, name="pools")
+app.command("install-kernel")(kernels.install_kernel)
 app.command("demo")(demo.demo)
 
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from mlflowkit.cli.secret_files import FORMAT, OUT, kind_of, the_vault, write_entries
+
 if TYPE_CHECKING:
     from mlflowkit.core.connection import Connection
 
@@ -17,7 +19,6 @@ app = typer.Typer(
 CONN_ID = typer.Argument(..., metavar="CONN_ID", help="Its name.")
 JSON = typer.Option(False, "--json", help="Print JSON.")
 SHOW = typer.Option(False, "--show-secrets", help="Passwords and secret extras, too.")
-FORMAT = typer.Option(None, "--file-format", help="json, yaml or env; else by the name.")
 
 
 @app.command()
@@ -69,7 +70,7 @@ def add(
     made = _made(conn_id, whole, parts)
     if description is not None:
         made = replace(made, description=description)
-    replaced = _vault().put_connection(made, overwrite=overwrite)
+    replaced = the_vault().put_connection(made, overwrite=overwrite)
     say(
         f"connection {conn_id} ({made.conn_type}) was {'replaced' if replaced else 'added'}"
     )
@@ -124,7 +125,7 @@ def list_(json: bool = JSON) -> None:
 
     entries = [
         {"conn_id": e.conn_id, "conn_type": e.conn_type, "from": "store", **_more(e)}
-        for e in _vault().list_connections()
+        for e in the_vault().list_connections()
     ]
     entries += _from_environment()
     if json:
@@ -186,7 +187,7 @@ def delete(conn_id: str = CONN_ID) -> None:
     from mlflowkit.errors import ConnectionMissing
     from mlflowkit.hooks.base import env_variable
 
-    vault = _vault()
+    vault = the_vault()
     if not vault.delete_connection(conn_id):
         known = [entry.conn_id for entry in vault.list_connections()]
         raise ConnectionMissing(conn_id, env_variable(conn_id), known)
@@ -207,7 +208,7 @@ def import_(
     from mlflowkit.hooks.secrets_files import read_connections
 
     found = read_connections(Path(file), file_format)
-    vault = _vault()
+    vault = the_vault()
     for conn_id, connection in found.items():
         try:
             replaced = vault.put_connection(connection, overwrite=overwrite)
@@ -219,31 +220,19 @@ def import_(
 
 @app.command()
 def export(
-    file: str = typer.Argument(
-        ..., help="A .json, .yaml or .env file; - is standard output."
-    ),
+    file: str = OUT,
     file_format: str | None = FORMAT,
 ) -> None:
     """Write the store's connections, WITH their secrets, to a file that only you may read."""
-    from pathlib import Path
-
-    from mlflowkit.cli.console import say
-    from mlflowkit.cli.secret_input import ASKED, write_private
-    from mlflowkit.hooks.secrets_files import format_of, written
-
-    kind = format_of(Path(file), file_format or ("json" if file == ASKED else None))
-    vault, entries = _vault(), dict[str, Any]()
+    kind = kind_of(file, file_format)
+    vault, entries = the_vault(), dict[str, Any]()
     for entry in vault.list_connections():
         connection = vault.connection(entry.conn_id)
         if connection is not None:
             entries[entry.conn_id] = (
                 connection.to_uri() if kind == "env" else connection.facts()
             )
-    write_private(written(entries, kind), file)
-    say(
-        f"{len(entries)} connections were written to {file}, with their secrets",
-        stderr=True,
-    )
+    write_entries(entries, "connections", file, kind, ", with their secrets")
 
 
 @app.command()
@@ -257,17 +246,9 @@ def rotate() -> None:
     from mlflowkit.cli.console import say
     from mlflowkit.store.fernet import VARIABLE
 
-    connections, variables = _vault().rotate()
+    connections, variables = the_vault().rotate()
     say(
         f"{connections} connections and {variables} variables were encrypted with the new key"
     )
     if os.environ.get(VARIABLE, "").strip():
         say(f"The other keys of {VARIABLE} are no longer needed.")
-
-
-def _vault() -> Any:
-    from mlflowkit.cli.places import the_home
-    from mlflowkit.home_store import vault
-
-    the_home()
-    return vault()

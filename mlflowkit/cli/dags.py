@@ -40,12 +40,7 @@ PLACE = typer.Argument(
     help=f"A pipeline file or a folder; default: {PIPELINES}.",
 )
 REFRESH = typer.Option(False, "--refresh", help="Load every file anew, changed or not.")
-AIRFLOW = typer.Option(
-    False,
-    "--airflow",
-    help="A file, or those of a folder that import airflow, are written for Airflow; "
-    ".airflowignore is honoured, too.",
-)
+AIRFLOW = _airflow.IN_FOLDERS
 
 
 @app.command("list")

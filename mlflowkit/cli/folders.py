@@ -22,7 +22,7 @@ from mlflowkit.authoring.folder import FolderReport, LoadedDag
 from mlflowkit.authoring.folder_cache import ErrorEntry, FileEntry
 from mlflowkit.cli.dags import error_text
 from mlflowkit.engine.client import EngineClient
-from mlflowkit.engine.schedules import FolderDag
+from mlflowkit.engine.published_dags import FolderDag
 from mlflowkit.errors import FolderNotLoaded, MlflowkitError
 from mlflowkit.publishing import folder_request
 
@@ -37,7 +37,7 @@ Stamp = dict[str, tuple[int, int]]
 Say = Callable[[str], None]
 
 
-def load(folder: Path, home: Path) -> FolderReport:
+def load(folder: Path, home: Path, *, airflow: bool = False) -> FolderReport:
     """What a folder defines, loaded by another process.
 
     Raises:
@@ -45,7 +45,7 @@ def load(folder: Path, home: Path) -> FolderReport:
     """
     command = [sys.executable, "-P", "-m", "mlflowkit.load_folder", str(folder)]
     done = subprocess.run(
-        [*command, "--home", str(home)],
+        [*command, "--home", str(home), *(["--airflow"] if airflow else [])],
         check=False,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -87,6 +87,8 @@ class Folder:
     say: Say
     #: DAGs that are new run at once; else they wait until a person unpauses them.
     unpaused: bool = False
+    #: Files that import Airflow are files for Airflow.
+    airflow: bool = False
     _stamp: Stamp | None = None
     _others: set[str] = field(default_factory=set[str])
     _loaded_at: float = 0.0
@@ -106,7 +108,7 @@ class Folder:
             return False
         self._stamp, self._loaded_at = stamp, now
         try:
-            report = load(self.path, self.home)
+            report = load(self.path, self.home, airflow=self.airflow)
         except FolderNotLoaded as exc:
             self._tell_errors({str(self.path): str(exc)})
             return True

@@ -47,6 +47,8 @@ class Retry:
     task_ids: tuple[str, ...] = ()
     #: Newer code, as `run_request.retry_code` gives it; None keeps the run's own.
     code: dict[str, Any] | None = None
+    #: "cell": notebooks go on from the failed cell.
+    resume: str = ""
 
     def begin(self, engine: EngineProcess) -> list[str]:
         newer = None
@@ -55,12 +57,14 @@ class Retry:
             spec = msgspec.convert(self.code["spec_json"], bytes)
             newer = (self.code["bundle"], spec, around)
         task_ids = tuple(TaskId(t) for t in self.task_ids)
-        engine.retry(RunId(self.run_id), task_ids, newer)
+        engine.retry(RunId(self.run_id), task_ids, newer, self.resume)
         return [self.run_id]
 
     def send(self, client: EngineClient) -> list[str]:
         task_ids = list(self.task_ids)
-        client.call("retry", run_id=self.run_id, task_ids=task_ids, code=self.code)
+        wish: dict[str, Any] = {"task_ids": task_ids, "code": self.code}
+        wish["resume"] = self.resume
+        client.call("retry", run_id=self.run_id, **wish)
         return [self.run_id]
 
 

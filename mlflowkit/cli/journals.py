@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mlflowkit.cli.words import progress_text
+from mlflowkit.core.notebook_progress import NotebookProgress
 from mlflowkit.core.spec import instance_name
 
 MAX_READ_BYTES = 4 * 1024 * 1024
+#: How often a cell that goes on and on is worth a line where there is no table.
+SIGN_SECONDS = 30.0
 
 
 class Tail:
@@ -49,12 +53,12 @@ class Progress:
 
     journal: Tail
     log: Tail
-    cells: int = 0
-    started: int = 0
-    source: str = ""
+    notebook: NotebookProgress = field(default_factory=NotebookProgress)
     told: str = ""
-    #: The last report, until somebody has shown it.
+    #: The last report, or sign of life of a long cell, until somebody has shown it.
     news: str = ""
+    #: The cell, its hint and its seconds when such a sign was news.
+    _seen: tuple[int, str, float] = (-1, "", 0.0)
 
     def read(self) -> None:
         """Take in what was written since."""
@@ -65,23 +69,30 @@ class Progress:
                 continue  # cut off by a crash
 
     def _take(self, note: dict[str, Any]) -> None:
+        self.notebook.take(note)
         kind = note.get("kind")
-        if kind == "notebook_started":
-            self.cells = int(note.get("cells", 0))
-        elif kind == "cell_started":
-            self.started += 1
-            self.source, self.told = str(note.get("source", "")), ""
+        if kind == "cell_started":
+            self.told = ""
         elif kind == "progress":
-            self.told = progress_text(note)
-            self.news = self.told
+            self.news = self.told = progress_text(note)
+        elif kind == "cell_running":
+            self._sign_of_life()
+
+    def _sign_of_life(self) -> None:
+        """A cell that runs for long is news now and then, and when it may be stuck."""
+        cell, (index, hint, seconds) = self.notebook.running, self._seen
+        if cell is None:
+            return
+        known = (cell.index, cell.hint()) == (index, hint)
+        if known and cell.seconds - seconds < SIGN_SECONDS:
+            return
+        self._seen = (cell.index, cell.hint(), cell.seconds)
+        self.news = self.notebook.line()
 
     @property
     def line(self) -> str:
-        """`cell 4 of 8, epoch 3/8, loss 0.31`."""
-        if not self.cells:
-            return self.told
-        where = f"cell {min(self.started, self.cells)} of {self.cells}"
-        return f"{where}: {self.told or self.source}"
+        """`cell 4 of 8, 40 s: fit(x) | epoch 3/8, loss 0.31`."""
+        return self.notebook.line(time.time()) or self.told
 
 
 class Journals:

@@ -118,6 +118,9 @@ def retry(
     code: str = typer.Option(
         "latest", help="latest: as the pipeline file is now; same: as the run had it."
     ),
+    resume: str = typer.Option(
+        "", help="cell: notebooks go on from the failed cell; else they begin anew."
+    ),
     json: bool = JSON,
     logs: bool = LOGS,
 ) -> None:
@@ -128,12 +131,15 @@ def retry(
 
     if code not in ("latest", "same"):
         raise typer.BadParameter("is latest or same", param_hint="--code")
+    if resume not in ("", "cell"):
+        raise typer.BadParameter("is cell", param_hint="--resume")
     handle = _handle(run)
+    handle.refuse_if_cleaned("it cannot be tried again")
     for task_id in task or ():
         _ = handle[task_id]
     _stop_waiting(handle)
     newer = newer_code(handle, quiet=json) if code == "latest" else None
-    job = Retry(run, tuple(task or ()), newer)
+    job = Retry(run, tuple(task or ()), newer, resume)
     raise typer.Exit(do_and_tell(job, handle.home, json=json, logs=logs))
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
+from mlflowkit.cli.airflow import IN_FOLDERS as AIRFLOW
+
 if TYPE_CHECKING:
     from mlflowkit.cli.folders import Folder
     from mlflowkit.engine.client import EngineClient
@@ -32,6 +34,7 @@ def scheduler(
     unpaused: bool = typer.Option(
         False, "--unpaused", help="Run DAGs that are new at once, instead of paused."
     ),
+    airflow: bool = AIRFLOW,
 ) -> None:
     """Start the runs that are due, until Ctrl-C. DAGs of folders are followed as files change.
 
@@ -52,7 +55,10 @@ def scheduler(
         if not place.is_dir():
             raise PipelineMissing(str(place), "is no folder that exists")
     followed = [
-        Folder(Path(os.path.realpath(p)), home, _say_now, unpaused=unpaused) for p in places
+        Folder(
+            Path(os.path.realpath(p)), home, _say_now, unpaused=unpaused, airflow=airflow
+        )
+        for p in places
     ]
     say(f"scheduler of {home}; Ctrl-C ends it")
     for place in places:

@@ -19,7 +19,7 @@ from mlflowkit.cli.table import run_table
 from mlflowkit.cli.words import took, waiting_text
 from mlflowkit.core.spec import instance_name
 from mlflowkit.core.states import ENDED, TaskState
-from mlflowkit.core.view import InstanceView, RunView
+from mlflowkit.core.view import InstanceView, RunView, TaskView
 from mlflowkit.run_handle import RunHandle
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ class Screen:
         self._console, self._logs = console, logs
         self._journals = {h.run_id: Journals(h.path) for h in self._handles}
         self._said: dict[tuple[str, str, int], tuple[TaskState, int]] = {}
+        #: By run and task, why it waits, as it was told last.
+        self._waits: dict[tuple[str, str], str] = {}
         self._told_at: dict[tuple[str, str, int], float] = {}
         self._live: Live | None = None
         self._over = threading.Event()
@@ -94,12 +96,12 @@ class Screen:
     # ── the thread ──────────────────────────────────────────────────────────
 
     def _look_on(self) -> None:
-        while True:
+        self._look()  # it loads what it draws with: its time says nothing of the next one
+        pause = LOOK_SECONDS
+        while not self._over.wait(pause):
             begun = time.monotonic()
             self._look()
-            spent = time.monotonic() - begun
-            if self._over.wait(max(LOOK_SECONDS, spent / SHARE)):
-                return
+            pause = max(LOOK_SECONDS, (time.monotonic() - begun) / SHARE)
 
     def _look(self) -> None:
         for handle in self._handles:
@@ -136,6 +138,7 @@ class Screen:
 
     def _tell_news(self, view: RunView) -> None:
         for task in view.tasks:
+            self._tell_waits(view.run_id, task)
             for instance in task.instances:
                 key = (view.run_id, task.task_id, instance.map_index)
                 now = (instance.state, instance.attempt)
@@ -150,6 +153,13 @@ class Screen:
                     self._tell_state(task.task_id, instance)
                 if instance.state is TaskState.RUNNING:
                     self._tell_progress(key, view, task.task_id, instance)
+
+    def _tell_waits(self, run_id: str, task: TaskView) -> None:
+        """What can never start as things are; a table shows it by itself."""
+        before = self._waits.get((run_id, task.task_id), "")
+        self._waits[run_id, task.task_id] = task.waits
+        if self._live is None and task.waits and task.waits != before:
+            self._line(f"{task.task_id} {TaskState.SCHEDULED}: {task.waits}")
 
     def _tell_state(self, task_id: str, instance: InstanceView) -> None:
         if instance.state in (TaskState.NONE, TaskState.SCHEDULED, TaskState.QUEUED):

@@ -62,7 +62,7 @@ def _time(task: TaskView, now: datetime) -> str:
 
 def _detail(task: TaskView, progress: Mapping[tuple[str, int], str]) -> str:
     if task.mapped:
-        return counts_text(task)
+        return "; ".join(filter(None, (counts_text(task), task.waits)))
     if task.state is TaskState.RUNNING:
         return progress.get((task.task_id, -1), "")
     if task.state is TaskState.UP_FOR_RETRY and task.instances:

@@ -6,6 +6,8 @@ from typing import Any
 
 import typer
 
+from mlflowkit.cli.secret_files import FORMAT, OUT, kind_of, the_vault, write_entries
+
 app = typer.Typer(
     help="Texts by name, which tasks read with Variable.get: kept in the home, encrypted.",
     no_args_is_help=True,
@@ -13,7 +15,6 @@ app = typer.Typer(
 )
 KEY = typer.Argument(..., metavar="KEY", help="Its name.")
 JSON = typer.Option(False, "--json", help="Print JSON.")
-FORMAT = typer.Option(None, "--file-format", help="json, yaml or env; else by the name.")
 SHOW = typer.Option(False, "--show-secrets", help="Also if its name looks secret.")
 
 
@@ -38,7 +39,7 @@ def set_(
             json.loads(text)
         except ValueError:
             raise InvalidVariable(key, "was given a value that is no JSON.") from None
-    _vault()
+    the_vault()
     Variable.set(key, text, description)
     say(f"variable {key} was set")
 
@@ -56,7 +57,7 @@ def get(
     from mlflowkit.errors import VariableMissing
     from mlflowkit.hooks.variable import env_variable, look_up
 
-    vault = _vault()
+    vault = the_vault()
     found = look_up(key) or ((default, "default") if default is not None else None)
     if found is None:
         known = [entry.key for entry in vault.list_variables()]
@@ -84,8 +85,8 @@ def list_(
     from mlflowkit.core.masking import MASK, looks_secret
     from mlflowkit.worker.masking import VARIABLE_PREFIX
 
-    vault = _vault()
-    entries = [
+    vault = the_vault()
+    entries: list[dict[str, Any]] = [
         {"key": e.key, "from": "store", "description": e.description}
         for e in vault.list_variables()
     ]
@@ -114,7 +115,7 @@ def delete(key: str = KEY) -> None:
     from mlflowkit.errors import VariableMissing
     from mlflowkit.hooks.variable import env_variable
 
-    vault = _vault()
+    vault = the_vault()
     if not vault.delete_variable(key):
         known = [entry.key for entry in vault.list_variables()]
         raise VariableMissing(key, env_variable(key), known)
@@ -142,7 +143,7 @@ def import_(
         hint = "--action-on-existing-key"
         raise typer.BadParameter("is overwrite, skip or fail", param_hint=hint)
     found = read_variables(Path(file), file_format)
-    vault = _vault()
+    vault = the_vault()
     there = {entry.key for entry in vault.list_variables()} & found.keys()
     if there and existing == "fail":
         raise InvalidVariable(min(there), "is there already; nothing was imported.")
@@ -156,33 +157,16 @@ def import_(
 
 @app.command()
 def export(
-    file: str = typer.Argument(
-        ..., help="A .json, .yaml or .env file; - is standard output."
-    ),
+    file: str = OUT,
     file_format: str | None = FORMAT,
 ) -> None:
     """Write the store's variables, secret ones too, to a file that only you may read."""
-    from pathlib import Path
-
-    from mlflowkit.cli.console import say
-    from mlflowkit.cli.secret_input import ASKED, write_private
-    from mlflowkit.hooks.secrets_files import format_of, written
-
-    kind = format_of(Path(file), file_format or ("json" if file == ASKED else None))
-    vault, entries = _vault(), dict[str, Any]()
+    kind = kind_of(file, file_format)
+    vault, entries = the_vault(), dict[str, Any]()
     for entry in vault.list_variables():
         value = vault.variable(entry.key)
         with_words = entry.description and kind != "env"
         entries[entry.key] = (
             {"value": value, "description": entry.description} if with_words else value
         )
-    write_private(written(entries, kind), file)
-    say(f"{len(entries)} variables were written to {file}", stderr=True)
-
-
-def _vault() -> Any:
-    from mlflowkit.cli.places import the_home
-    from mlflowkit.home_store import vault
-
-    the_home()
-    return vault()
+    write_entries(entries, "variables", file, kind)

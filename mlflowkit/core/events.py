@@ -103,6 +103,19 @@ class RetryAsked:
 
     #: Only these and what waits for them; empty: all that did not succeed.
     task_ids: tuple[TaskId, ...] = ()
+    #: What waits for them keeps what it has, if it has ended.
+    alone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceAsked:
+    """A person wants something of one task instance, while its run goes on."""
+
+    task_id: TaskId
+    map_index: int
+    #: "stop" its attempt, or, of one that waits to try or to look again, "retry_now" or
+    #: "give_up". Where that does not fit any more, it changes nothing.
+    what: str
 
 
 AttemptEvent = (
@@ -120,5 +133,6 @@ Event = (
     | PastSettled
     | CancelAsked
     | RetryAsked
+    | InstanceAsked
     | AttemptEvent
 )

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import re
-from base64 import b64encode
+from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterable, Iterator, Mapping
+from html import escape
 from typing import Any, Final, cast
 from urllib.parse import quote, quote_plus
 
@@ -85,13 +86,44 @@ def can_be_hidden(value: str) -> bool:
 
 
 def forms(value: str) -> set[str]:
-    """The ways in which a secret is written: itself, in a URI, in JSON, in a repr, in base64."""
+    """The ways in which a secret is written: itself, in a URI, in JSON, in a repr, in HTML, and
+    in base64, alone or with something before and after it (`user:password`)."""
     uris = {quote(value, safe=""), quote(value), quote_plus(value)}
     found = {value, *uris, *(re.sub("%..", lambda m: m[0].lower(), uri) for uri in uris)}
     found |= {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
-    found |= {repr(value)[1:-1], b64encode(value.encode(errors="replace")).decode()}
+    found |= {repr(value)[1:-1], escape(value), escape(value, quote=False)}
     found |= {value.replace("\n", "\r\n")}
+    found |= _in_base64(value.encode(errors="replace"))
     return {form for form in found if len(form) >= SHORTEST}
+
+
+#: Of a base64 text, by the bytes before the secret in a group of three: characters that those
+#: bytes take part in.
+_TAKEN: Final = (0, 2, 3)
+#: A shorter part of a base64 text could stand anywhere.
+_SHORTEST_BASE64: Final = 8
+
+
+def _in_base64(value: bytes) -> set[str]:
+    found = {b64encode(value).decode(), urlsafe_b64encode(value).decode()}
+    for before, taken in enumerate(_TAKEN):
+        whole = (
+            (before + len(value)) * 8 // 6
+        )  # characters that nothing after it takes part in
+        for encode in (b64encode, urlsafe_b64encode):
+            part = encode(b"\0" * before + value).decode()[taken:whole]
+            if len(part) >= _SHORTEST_BASE64:
+                found.add(part)
+    return found
+
+
+def stored_forms(value: str) -> set[bytes]:
+    """The ways in which a secret stands in stored bytes: as `forms`, and wide (numpy's texts)."""
+    found = {form.encode() for form in forms(value) if _encodable(form)}
+    for encoding in ("utf-16-le", "utf-32-le"):
+        wide = value.encode(encoding, errors="surrogatepass")
+        found |= {wide, *(part.encode() for part in _in_base64(wide))}
+    return found
 
 
 class Masker:
@@ -159,6 +191,10 @@ class Masker:
             return json.dumps(self.value(json.loads(line))).encode()
         except ValueError:
             return self.data(line)
+
+    def is_in(self, data: bytes) -> bool:
+        """Whether one of the secrets stands in `data`, which may be long."""
+        return any(pattern in data for pattern in self.patterns)
 
     def first(self, data: bytes, start: int) -> re.Match[bytes] | None:
         """The first secret in `data` from `start` on."""

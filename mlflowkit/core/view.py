@@ -14,6 +14,7 @@ from mlflowkit.core.machine import InstanceRow, NodeRow, RunRow
 from mlflowkit.core.machine.run import Node
 from mlflowkit.core.spec import UNMAPPED, DagSpec, TaskSpec
 from mlflowkit.core.states import RUN_ENDED, TaskState
+from mlflowkit.core.waits import why_no_slot
 
 #: What a task with several instances shows: the first of these that one of them is in.
 _LOUDEST = (
@@ -61,6 +62,8 @@ class TaskView:
     #: scheduled, or wait for those above ("none").
     counts: Mapping[TaskState, int]
     instances: tuple[InstanceView, ...] = field(default=())
+    #: Why those that are scheduled can never start as things are; empty: they can.
+    waits: str = ""
 
     @property
     def started_at(self) -> datetime | None:
@@ -74,8 +77,9 @@ class TaskView:
     @property
     def reason(self) -> str:
         """Why it is in its state, where there is a reason."""
+        usual = self.waits if self.state is TaskState.SCHEDULED else ""
         return next(
-            (i.reason for i in self.instances if i.state is self.state and i.reason), ""
+            (i.reason for i in self.instances if i.state is self.state and i.reason), usual
         )
 
 
@@ -127,13 +131,23 @@ def state_of_task(node: Node) -> TaskState:
     return next((s for s in _LOUDEST if s in states), TaskState.NONE)
 
 
+def loudest(counts: Mapping[TaskState, int]) -> TaskState:
+    """What a task with several instances shows: of the states that they are in, one."""
+    return next((s for s in _LOUDEST if counts.get(s)), TaskState.NONE)
+
+
 def task_views(
     spec: DagSpec,
     row: RunRow,
     nodes: Iterable[NodeRow],
     instances: Iterable[InstanceRow],
+    pools: Mapping[str, int] | None = None,
 ) -> tuple[TaskView, ...]:
-    """The tasks of a run in the order in which they run."""
+    """The tasks of a run in the order in which they run.
+
+    Args:
+        pools: The slots of the pools that there are; None: they are not known.
+    """
     by_task: dict[str, list[InstanceRow]] = {}
     for instance in instances:
         if instance.state is not TaskState.REMOVED:
@@ -145,17 +159,18 @@ def task_views(
             by_task.get(task.task_id, []),
             node_rows.get(task.task_id, NodeRow(task_id=task.task_id)),
             row.cancelled,
+            why_no_slot(task, pools) if pools is not None else "",
         )
         for task in spec.in_order()
     )
 
 
 def _task_view(
-    task: TaskSpec, rows: list[InstanceRow], node: NodeRow, cancelled: bool
+    task: TaskSpec, rows: list[InstanceRow], node: NodeRow, cancelled: bool, waits: str
 ) -> TaskView:
     counts = Counter(row.state for row in rows)
     counts += _without_rows(task, rows, node, cancelled)
-    state = next((s for s in _LOUDEST if counts[s]), TaskState.NONE)
+    state = loudest(counts)
     return TaskView(
         task_id=task.task_id,
         operator=task.operator,
@@ -164,6 +179,7 @@ def _task_view(
         state=state,
         counts={s: n for s, n in counts.items() if n},
         instances=tuple(_instance_view(r) for r in sorted(rows, key=lambda r: r.map_index)),
+        waits=waits if counts[TaskState.SCHEDULED] else "",
     )
 
 

@@ -14,7 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from mlflowkit.core.spec import RETURN_VALUE, AttemptId, DagSpec, RunId, TaskId
 from mlflowkit.core.states import TaskState
 from mlflowkit.core.view import state_of_task
-from mlflowkit.errors import InternalError
+from mlflowkit.engine.triggers import trigger
+from mlflowkit.errors import HomeUnwritable, InternalError
 from mlflowkit.store import assets, cached, planned, published, vault, xcoms
 from mlflowkit.store import runs as stored
 from mlflowkit.store.vault import Vault
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from mlflowkit.engine.process import EngineProcess
 
 log = logging.getLogger("mlflowkit.engine")
+#: No fault of the task: another try may go well.
+_OURS = (TypeError, KeyError, ValueError, OSError, SQLAlchemyError, HomeUnwritable)
 
 
 class Answers:
@@ -60,7 +63,7 @@ class Answers:
             raise InternalError(f"the engine has no answer to {what!r}")
         try:
             return self._known[what](attempt, **arguments)
-        except (TypeError, KeyError, ValueError, OSError, SQLAlchemyError) as exc:
+        except _OURS as exc:
             log.exception("no answer to %s", what, extra={"action": "ask_failed"})
             raise InternalError(f"the engine could not answer {what!r}: {exc}") from exc
 
@@ -176,7 +179,8 @@ class Answers:
             if there is not None:
                 self._engine.start_over(RunId(there))
                 return {"run_id": there}
-        started = self._engine.schedules.trigger(
+        started = trigger(
+            self._engine,
             dag_id,
             run_id=name,
             params=dict(conf or {}),

@@ -54,6 +54,10 @@ class Gates:
         """How many runs of a DAG, or of one of its backfills, are under way."""
         return len(self._still_open((dag_id, backfill_id)))
 
+    def waits(self, run_id: RunId) -> bool:
+        """Whether a run has still to open."""
+        return any(run_id in waiting for waiting in self._queued.values())
+
     def forget(self, run_id: RunId) -> bool:
         """It is cancelled, or no longer ours. Whether it waited."""
         for lane, waiting in list(self._queued.items()):

@@ -20,9 +20,18 @@ class Pools:
         self._known: Mapping[str, int] = {}
         self._looked = -LOOK_SECONDS
 
+    def is_time(self) -> bool:
+        """Whether the store may be asked again."""
+        return time.monotonic() - self._looked >= LOOK_SECONDS
+
+    def changed(self) -> bool:
+        """Whether they are no longer as they were. Asks the store, if it is time."""
+        before = self._known
+        return self.slots() != before
+
     def slots(self) -> Mapping[str, int]:
         """All pools with their slots."""
-        if time.monotonic() - self._looked >= LOOK_SECONDS:
+        if self.is_time():
             with self._database.reading() as tx:
                 self._known = get_pools(tx)
             self._looked = time.monotonic()

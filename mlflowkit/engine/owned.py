@@ -113,6 +113,7 @@ class OwnedRun:
             first_started_at=instance.first_started_at,
             reschedules=instance.reschedules,
             cache_code=task.fingerprint if task.cache is not None else "",
+            resume=self.facts.get("resume", ""),
             log=f"{log}.log",
             journal=f"{log}.jsonl",
             state_dir=f"{self._states}/{name}",

@@ -2,85 +2,47 @@
 
 It sleeps until the next moment that the store names, so a thousand DAGs cost nothing
 while nothing is due. Times come from the planner; those of a person's own timetable are
-asked for ahead, in a worker.
+asked for ahead, in a worker. What a full disk does not take is done later.
 """
 
 from __future__ import annotations
 
 import logging
-import re
 import time
-from collections import deque
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
-
-import msgspec
-from sqlalchemy.exc import OperationalError
+from collections.abc import Collection, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 from mlflowkit.core import planner
 from mlflowkit.core.gates import scheduled_room
-from mlflowkit.core.planner import Plan
-from mlflowkit.core.spec import RunId
-from mlflowkit.core.timetable import (
-    DagRunInfo,
-    DataInterval,
-    Timetable,
-    condition_met,
-    is_custom,
-    timetable_from_json,
-)
-from mlflowkit.core.timetable.assets import AssetTriggeredTimetable
+from mlflowkit.core.timetable import DagRunInfo, TimeRestriction, is_custom
+from mlflowkit.engine.asset_starts import ASSET, AssetStarts
 from mlflowkit.engine.own_timetables import OwnTimetables
-from mlflowkit.engine.owned import OwnedRun
-from mlflowkit.errors import (
-    BadRunId,
-    BadTimetable,
-    DagNotPublished,
-    PublishedElsewhere,
-    RunExists,
-)
-from mlflowkit.ports import RunRequest
-from mlflowkit.store import assets, backfills, planned, published
-from mlflowkit.store import runs as stored
-from mlflowkit.store.database import Transaction
+from mlflowkit.engine.requests import plan_of, request_of, timetable_of
+from mlflowkit.errors import BadTimetable
+from mlflowkit.store import assets, planned, published
 from mlflowkit.store.new_runs import create_runs
-from mlflowkit.store.published import Published
-from mlflowkit.store.runs import StoredRun
 
 if TYPE_CHECKING:
     from mlflowkit.engine.process import EngineProcess
+    from mlflowkit.ports import RunRequest
+    from mlflowkit.store.database import Transaction
+    from mlflowkit.store.published import Published
+    from mlflowkit.store.runs import StoredRun
 
 log = logging.getLogger("mlflowkit.engine")
-SCHEDULED, ASSET, TRIGGERED = "scheduled", "asset_triggered", "operator_triggered"
+SCHEDULED, TRIGGERED = "scheduled", "operator_triggered"
 #: Run types that the scheduler itself starts: a new scheduler takes them up.
 ITS_OWN: Final = (SCHEDULED, ASSET, "backfill", TRIGGERED)
-TRY_AGAIN_SECONDS: Final = 1.0
-#: A run's own name: part of a path.
-_RUN_ID: Final = re.compile(r"(?!\.{1,2}$)[\w.~:+-]{1,200}")
 #: What a timetable raises that has no times.
 _NO_TIMES: Final = (BadTimetable, OverflowError, ValueError)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FolderDag:
-    """A DAG of a folder, for the scheduler. Plain data."""
-
-    request: RunRequest
-    file: str
-    #: If it is new: whether it waits until a person unpauses it.
-    paused: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Reruns:
-    order: backfills.Order
-    waiting: deque[RunId]
-
-
 class Schedules:
-    """The published DAGs of a home, as far as the engine must know them all the time."""
+    """What comes next of all published DAGs, as far as the engine must know it all the time."""
 
     def __init__(self, engine: EngineProcess) -> None:
         self._engine, self._database = engine, engine.database
@@ -88,15 +50,15 @@ class Schedules:
         self.planning = False
         #: Until when; None: as long as the engine lives. By the monotonic clock.
         self._until: float | None = None
-        #: Which DAGs wait for an asset.
-        self._watchers: dict[str, set[str]] = {}
+        self.assets = AssetStarts(engine)
         #: DAGs with as many runs under way as they may have: looked at when one ends.
         self._full: set[str] = set()
+        #: DAGs that have still to be planned anew.
+        self._unplanned: set[str] = set()
         self._own = OwnTimetables(engine, self._told)
-        #: By backfill, the runs that are still to run again.
-        self._reruns: dict[int, _Reruns] = {}
+        #: What to ask timetables, once the transaction is saved that it follows from.
+        self._questions: list[tuple[Published, TimeRestriction]] = []
         self._next: datetime | None = None
-        self._read_watchers()
 
     # ── on and off ──────────────────────────────────────────────────────────
 
@@ -105,23 +67,27 @@ class Schedules:
 
         Args:
             lease: Seconds after which it rests, unless it is asked again; None: never.
+
+        Raises:
+            HomeUnwritable: it cannot be saved. It rests as before.
         """
         self._until = None if lease is None else time.monotonic() + lease
         if self.planning:
             return
-        self.planning = True
         self._full.clear()
-        with self._database.writing() as tx:
+        with self._asking(), self._engine.saving() as tx:
             for one in published.unplanned(tx):
                 self._plan_one(tx, one)
             stirred = assets.waiting_dags(tx)
         self._adopt()
+        self.planning = True
         self._look()
-        self.assets_updated(stirred)
+        self.assets.updated(stirred)
 
     def rest(self) -> None:
         """Start no more runs; those under way go on."""
         self.planning, self._until = False, None
+        self.assets.rest()
 
     def _adopt(self) -> None:
         with self._database.reading() as tx:
@@ -130,124 +96,55 @@ class Schedules:
             if owner != self._engine.engine_id:
                 self._engine.resume(run_id)
 
-    # ── published DAGs ──────────────────────────────────────────────────────
-
-    def publish(self, request: RunRequest, *, paused: bool | None, replace: bool) -> bool:
-        """Hand a DAG to the scheduler, or give it newer code. Whether anything changed.
-
-        Raises:
-            PublishedElsewhere: its id belongs to one of another file.
-        """
-        with self._database.writing() as tx:
-            changed = published.publish(
-                tx,
-                request.spec_json,
-                request.bundle,
-                request.surroundings,
-                request.params_json,
-                self._engine.now(),
-                paused=paused,
-                replace=replace,
-            )
-        if changed:
-            self.changed(request.dag_id)
-        return changed
-
-    def publish_all(
-        self, dags: Sequence[FolderDag], folder: str
-    ) -> list[tuple[str, str, str]]:
-        """The same for DAGs of a folder, at once. For each its id, what came of it ("new",
-        "changed", "same", "refused") and, if it was refused, why."""
-        told: list[tuple[str, str, str]] = []
-        now = self._engine.now()
-        with self._database.writing() as tx:
-            for one in dags:
-                try:
-                    what, why = _publish_one(tx, one, folder, now), ""
-                except (PublishedElsewhere, BadTimetable) as exc:
-                    what, why = "refused", str(exc)
-                told.append((one.request.dag_id, what, why))
-        touched = [dag_id for dag_id, what, _ in told if what in ("new", "changed")]
-        if touched:
-            self.changed(*touched)
-        return told
-
-    def retire(self, folder: str, keep: Collection[str]) -> list[str]:
-        """Take the DAGs of a folder that are no longer there from the scheduler. Their runs
-        stay. Which ones."""
-        with self._database.writing() as tx:
-            gone = [d for d in published.in_folder(tx, folder) if d not in set(keep)]
-            for dag_id in gone:
-                published.remove(tx, dag_id)
-                assets.forget_waiting(tx, dag_id)
-        if gone:
-            self.changed(*gone)
-        return gone
-
-    def known(self, dag_id: str) -> Published:
-        """A published DAG.
-
-        Raises:
-            DagNotPublished: there is none of this id.
-        """
-        with self._database.reading() as tx:
-            found = published.get(tx, dag_id)
-            if found is None:
-                raise DagNotPublished(dag_id, [one.dag_id for one in published.lines(tx)])
-        return found
-
-    def pause(self, dag_id: str, paused: bool) -> None:
-        """Start no runs of a DAG by its schedule, or start them again.
-
-        Raises:
-            DagNotPublished: there is none of this id.
-        """
-        self.known(dag_id)
-        with self._database.writing() as tx:
-            published.set_paused(tx, dag_id, paused, self._engine.now())
-        self.changed(dag_id)
-        if not paused:
-            self.assets_updated([dag_id])
-
-    def delete(self, dag_id: str) -> None:
-        """Take a DAG from the scheduler. Its runs stay.
-
-        Raises:
-            DagNotPublished: there is none of this id.
-        """
-        self.known(dag_id)
-        with self._database.writing() as tx:
-            published.remove(tx, dag_id)
-            assets.forget_waiting(tx, dag_id)
-        self.changed(dag_id)
+    # ── what happens ────────────────────────────────────────────────────────
 
     def changed(self, *dag_ids: str) -> None:
         """DAGs were published, changed, paused, unpaused or deleted."""
         self._full.difference_update(dag_ids)
         self._own.forget(dag_ids)
-        self._read_watchers()
-        if not self.planning:
-            return
-        with self._database.writing() as tx:
-            for dag_id in dag_ids:
+        for dag_id in dag_ids:
+            self._engine.later.forget(("told", dag_id))
+        self.assets.read_watchers()
+        if self.planning:
+            self._unplanned.update(dag_ids)
+            self._engine.later.do("plans", self._plan_changed)
+
+    def _plan_changed(self) -> None:
+        with self._asking(), self._database.writing() as tx:
+            for dag_id in sorted(self._unplanned):
                 one = published.get(tx, dag_id)
                 if one is not None and one.next is None:
                     self._plan_one(tx, one)
+        self._unplanned.clear()
         self._look()
 
-    def _read_watchers(self) -> None:
-        with self._database.reading() as tx:
-            self._watchers = published.watchers(tx)
+    def runs_ended(self, dag_ids: Collection[str]) -> None:
+        """Runs of these DAGs have ended: there may be room for the next one."""
+        freed = self._full.intersection(dag_ids)
+        if freed and self.planning:
+            self._full -= freed
+            self._look()
 
-    def watchers(self, uri: str) -> Collection[str]:
-        """The DAGs that wait for an asset."""
-        return self._watchers.get(uri, ())
+    def assets_updated(self, dag_ids: Collection[str]) -> None:
+        """Start the DAGs whose assets are all there."""
+        if self.planning:
+            self.assets.updated(dag_ids)
+
+    def _told(self, dag_id: str, info: DagRunInfo | None, problem: str) -> None:
+        """What a person's own timetable says comes next."""
+        work = partial(self._note, dag_id, info, problem)
+        self._engine.later.do(("told", dag_id), work)
+
+    def _note(self, dag_id: str, info: DagRunInfo | None, problem: str) -> None:
+        with self._database.writing() as tx:
+            published.set_next(tx, dag_id, info, problem)
+        self._look()
 
     # ── time ────────────────────────────────────────────────────────────────
 
     def seconds_left(self) -> Sequence[float]:
         """Until the next run is due; nothing if none is planned."""
-        if not self.planning or self._next is None:
+        if not self.planning or self._next is None or "due" in self._engine.later:
             return ()
         return [(self._next - self._engine.now()).total_seconds()]
 
@@ -258,22 +155,18 @@ class Schedules:
             self.rest()
         if not self.planning or self._next is None or self._next > self._engine.now():
             return
-        now = self._engine.now()
-        try:
-            with self._database.writing() as tx:
-                due = published.due(tx, now, self._resting())
-                begun = self._start_due(tx, due, now)
-        except OperationalError as exc:  # a full disk: nothing was saved, all of it waits
-            log.error(
-                "runs that are due cannot be saved: %s. Trying again in %s s.",
-                exc,
-                TRY_AGAIN_SECONDS,
-                extra={"action": "due_not_saved"},
-            )
-            self._next = self._engine.now() + timedelta(seconds=TRY_AGAIN_SECONDS)
+        if "due" not in self._engine.later:
+            self._engine.later.do("due", self._start_now)
+
+    def _start_now(self) -> None:
+        if not self.planning:
             return
+        now = self._engine.now()
+        with self._asking(), self._database.writing() as tx:
+            due = published.due(tx, now, self._resting())
+            begun = self._start_due(tx, due, now)
         self._look()
-        self._engine.begin_new(begun)
+        self._engine.begin(begun)
 
     def _resting(self) -> list[str]:
         return [*self._full, *self._own.asked]
@@ -300,7 +193,7 @@ class Schedules:
     def _chosen(
         self, tx: Transaction, one: Published, scheduled: int, now: datetime
     ) -> list[DagRunInfo]:
-        timetable = _timetable(one)
+        timetable = timetable_of(one)
         limited = timetable.active_runs_limit is not None
         busy = self._under_way(one.dag_id) if limited else 0
         room = scheduled_room(one.spec, timetable, scheduled, busy)
@@ -313,10 +206,10 @@ class Schedules:
         return infos
 
     def _due(self, one: Published, now: datetime, room: int) -> list[DagRunInfo]:
-        if is_custom(_timetable(one)):
+        if is_custom(timetable_of(one)):
             return [one.next] if one.next is not None else []
         try:
-            return planner.due(_plan(one), now, room)
+            return planner.due(plan_of(one), now, room)
         except _NO_TIMES:
             return []  # planning it anew says why
 
@@ -345,7 +238,7 @@ class Schedules:
             start, end = info.data_interval
             if (one.dag_id, start, end) in taken:
                 continue
-            request = _request(one, SCHEDULED)
+            request = request_of(one, SCHEDULED)
             requests.append(
                 replace(request, logical_date=start, data_interval=(start, end))
             )
@@ -356,210 +249,22 @@ class Schedules:
         """Note in the store what comes next."""
         info, problem = None, ""
         try:
-            if is_custom(_timetable(one)):
+            if is_custom(timetable_of(one)):
                 published.set_next(tx, one.dag_id, None)
-                self._own.ask(one, _plan(one).restriction(self._engine.now()))
+                now = self._engine.now()
+                self._questions.append((one, plan_of(one).restriction(now)))
                 return
-            info = planner.next_info(_plan(one), self._engine.now())
+            info = planner.next_info(plan_of(one), self._engine.now())
         except _NO_TIMES as exc:
             problem = str(exc)
             log.warning("no next run: %s", exc, extra={"action": "not_planned"})
         published.set_next(tx, one.dag_id, info, problem)
 
-    def _told(self, dag_id: str, info: DagRunInfo | None, problem: str) -> None:
-        """What a person's own timetable says comes next."""
-        with self._database.writing() as tx:
-            published.set_next(tx, dag_id, info, problem)
-        self._look()
-
-    # ── what happens ────────────────────────────────────────────────────────
-
-    def runs_ended(self, dag_ids: Collection[str]) -> None:
-        """Runs of these DAGs have ended: there may be room for the next one."""
-        self._rerun(*dag_ids)
-        freed = self._full.intersection(dag_ids)
-        if freed and self.planning:
-            self._full -= freed
-            self._look()
-
-    def assets_updated(self, dag_ids: Collection[str]) -> None:
-        """Start the DAGs whose assets are all there."""
-        begun: list[RunId] = []
-        if not self.planning:
-            return
-        with self._database.writing() as tx:
-            for dag_id in sorted(dag_ids):
-                one = published.get(tx, dag_id)
-                if one is not None and not one.paused:
-                    begun += self._start_by_assets(tx, one)
-        for run_id in begun:
-            self._engine.begin(run_id)
-
-    def _start_by_assets(self, tx: Transaction, one: Published) -> list[RunId]:
-        timetable = _timetable(one)
-        events = assets.waiting_events(tx, one.dag_id)
-        if not isinstance(timetable, AssetTriggeredTimetable) or not events:
-            return []
-        if not condition_met(timetable.condition, {event.uri for event in events}):
-            return []
-        now = self._engine.now()
-        request = replace(_request(one, ASSET), logical_date=now)
-        run_id = stored.create_run(tx, request, self._engine.engine_id, now)
-        run_key = stored.run_key_of(tx, run_id)
-        assets.started_by(tx, one.dag_id, run_key, events)
-        return [run_id]
-
-    def trigger(
-        self,
-        dag_id: str,
-        *,
-        run_id: str | None = None,
-        params: Mapping[str, Any] | None = None,
-        logical_date: datetime | None = None,
-        asked_by: str | None = None,
-    ) -> RunId | None:
-        """A run of a DAG, asked for by a person or a task: with its published code, else with
-        the code that came with the asking run, else with that of its latest run. None: this
-        home does not know it.
-
-        Raises:
-            RunExists: its id is taken.
-        """
-        now = self._engine.now()
-        with self._database.writing() as tx:
-            one = published.get(tx, dag_id)
-            beside = stored.companions_of(tx, asked_by) if asked_by else ()
-            for other in beside if one is None else ():
-                one = published.from_request(other, now) if other.dag_id == dag_id else one
-            one = one or published.from_latest_run(tx, dag_id)
-            if one is None:
-                return None
-            if run_id is not None and not _RUN_ID.fullmatch(
-                run_id.removeprefix(f"{dag_id}/")
-            ):
-                raise BadRunId(run_id)
-            if run_id is not None and stored.state_of(tx, run_id) is not None:
-                raise RunExists(run_id)
-            run_type = self._type_of_triggered(tx, asked_by)
-            request = with_params(_request(one, run_type), params or {})
-            logical = logical_date.astimezone(UTC) if logical_date else now
-            request = replace(
-                request,
-                run_id=RunId(run_id) if run_id else None,
-                logical_date=logical,
-                data_interval=_manual_interval(one, logical),
-                companions=beside,
-            )
-            started = stored.create_run(tx, request, self._engine.engine_id, now)
-        self._engine.begin(started)
-        return started
-
-    def _type_of_triggered(self, tx: Transaction, asked_by: str | None) -> str:
-        """What a scheduled run has started, the next scheduler takes up with it."""
-        asking = stored.type_of(tx, asked_by) if asked_by else None
-        return TRIGGERED if asking in ITS_OWN else "manual"
-
-    # ── backfills ───────────────────────────────────────────────────────────
-
-    def backfill(self, order: backfills.Order) -> backfills.Outcome:
-        """Create the runs of a span that are not there, and start them in order.
-
-        Raises:
-            DagNotPublished, ParameterError: nothing was started.
-        """
-        now = self._engine.now()
-        if not order.runs:
-            return backfills.Outcome(
-                backfill_id=0, created=[], again=[], unended=[], left=[]
-            )
-        with self._database.writing() as tx:
-            outcome, created = backfills.create(tx, order, self._engine.engine_id, now)
-        for run_id in outcome.unended:
-            self._engine.resume(run_id)  # nothing, if this engine works on it already
-        self._engine.begin_new(created, order.max_active)
-        self._reruns[outcome.backfill_id] = _Reruns(order, deque(outcome.again))
-        self._rerun(order.request.dag_id)
-        return outcome
-
-    def _rerun(self, *dag_ids: str) -> None:
-        """Run again what backfills want to run again, as many at once as they allow."""
-        for backfill_id, reruns in list(self._reruns.items()):
-            dag_id = reruns.order.request.dag_id
-            while dag_id in dag_ids and reruns.waiting:
-                room = reruns.order.max_active
-                if self._engine.gates.under_way(dag_id, backfill_id) >= room:
-                    break
-                run_id = reruns.waiting.popleft()
-                whole = reruns.order.rerun == "all"
-                if self._engine.retry_if_ended(run_id, whole=whole):
-                    self._engine.gates.opened(run_id, backfill_id)
-            if not reruns.waiting:
-                del self._reruns[backfill_id]
-
-    def withdraw(self, backfill_id: int) -> list[RunId]:
-        """Take the runs of a backfill back that have not opened; what runs goes on. Which."""
-        again = self._reruns.pop(backfill_id, None)
-        with self._database.writing() as tx:
-            waiting = backfills.queued_of(tx, backfill_id)
-            gone = [r for r in waiting if self._engine.let_go(r)]
-            backfills.withdraw(tx, gone)
-        return [*gone, *(again.waiting if again else ())]
-
-    def backfill_limit(self, owned: OwnedRun) -> int | None:
-        """How many runs of its backfill may be under way at once."""
-        backfill_id = owned.facts["backfill_id"]
-        if backfill_id is None:
-            return None
-        with self._database.reading() as tx:
-            return backfills.limit_of(tx, backfill_id)
-
-
-def _publish_one(tx: Transaction, one: FolderDag, folder: str, now: datetime) -> str:
-    request = one.request
-    is_new = published.get(tx, request.dag_id) is None
-    changed = published.publish(
-        tx,
-        request.spec_json,
-        request.bundle,
-        request.surroundings,
-        request.params_json,
-        now,
-        paused=one.paused,
-        replace=False,
-        folder=folder,
-        file=one.file,
-    )
-    return "new" if is_new else "changed" if changed else "same"
-
-
-def _timetable(one: Published) -> Timetable:
-    return timetable_from_json(one.spec.timetable_json)
-
-
-def _plan(one: Published) -> Plan:
-    return Plan.of(one.spec, last=one.last, since=one.seen_at)
-
-
-def _request(one: Published, run_type: str) -> RunRequest:
-    return RunRequest(
-        dag_id=one.dag_id,
-        spec_json=one.spec_json,
-        bundle=one.bundle,
-        params_json=one.params_json,
-        surroundings=one.surroundings,
-        run_type=run_type,
-    )
-
-
-def with_params(request: RunRequest, given: Mapping[str, Any]) -> RunRequest:
-    """The run's own parameters in place of the defaults."""
-    usual: dict[str, Any] = msgspec.json.decode(request.params_json)
-    return replace(request, params_json=msgspec.json.encode({**usual, **given}))
-
-
-def _manual_interval(one: Published, moment: datetime) -> tuple[datetime, datetime]:
-    timetable = _timetable(one)
-    if is_custom(timetable):
-        return moment, moment
-    found: DataInterval = planner.manual_interval(timetable, moment)
-    return found.start, found.end
+    @contextmanager
+    def _asking(self) -> Generator[None, None, None]:
+        """Timetables are asked once what they are asked for is saved; if that fails, it is
+        planned again, and they are asked then."""
+        self._questions.clear()
+        yield
+        for one, restriction in self._questions:
+            self._own.ask(one, restriction)

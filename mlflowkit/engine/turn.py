@@ -10,7 +10,7 @@ If the transaction fails, the runs it touched are read from the store anew.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -105,9 +105,13 @@ class Turns:
         """To be forgotten with the next commit."""
         self._done_entries.append(entry.entry_id)
 
-    @property
-    def anything_to_forget(self) -> bool:
-        return bool(self._done_entries)
+    def pools_changed(self, owned: Mapping[RunId, OwnedRun]) -> bool:
+        """Whether a person has changed a pool, and somebody waits for a place. It is looked
+        at seldom, and not at all while nobody waits."""
+        if not self._pools.is_time():
+            return False
+        waits = any(one.run.ready and not one.run.ended for one in owned.values())
+        return waits and self._pools.changed()
 
     def take(
         self,

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import ClassVar
+from typing import ClassVar, Final
+
+#: Characters of a name that a sentence shows.
+LONGEST_SHOWN: Final = 200
+
+
+def shown(name: str) -> str:
+    """A name that somebody gave, cut to what a sentence can bear."""
+    return name if len(name) <= LONGEST_SHOWN else name[: LONGEST_SHOWN - 1] + "…"
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
     """` Did you mean 'x'?`, or an empty string when nothing known looks like `name`."""
+    if len(name) > LONGEST_SHOWN:
+        return ""
     close = get_close_matches(name, list(known), n=1)
     return f" Did you mean {close[0]!r}?" if close else ""
 
@@ -27,6 +37,11 @@ class MlflowkitError(Exception):
 
     #: A stable name for programs; the sentence may change, this may not.
     code: ClassVar[str] = "error"
+
+    def __init_subclass__(cls) -> None:
+        """People know them all by one name, wherever they are written."""
+        if cls.__module__.startswith("mlflowkit.errors."):
+            cls.__module__ = "mlflowkit.errors"
 
     def __reduce__(self) -> tuple[object, ...]:
         """Errors travel from worker to person with their facts, whatever their arguments are."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mlflowkit.errors.base import UserError, listing, suggest
+from mlflowkit.errors.base import UserError, listing, shown, suggest
 
 
 class HomeError(UserError):
@@ -88,7 +88,7 @@ class RunNotFound(UserError):
         known = list(known)
         self.run_id = run_id
         super().__init__(
-            f"there is no DAG run {run_id!r} (there are: {listing(known)}).{suggest(run_id, known)}"
+            f"there is no DAG run {shown(run_id)!r} (there are: {listing(known)}).{suggest(run_id, known)}"
         )
 
 
@@ -157,3 +157,26 @@ class BadSetting(UserError):
             f"the setting {name} does not fit: {why}. "
             f"Look at MLFLOWKIT_{name.upper()} and [tool.mlflowkit] in pyproject.toml."
         )
+
+
+class RunCleaned(HomeError):
+    """What a run held was cleaned away."""
+
+    code = "run_cleaned"
+
+    def __init__(self, run_id: str, when: str, wanted: str) -> None:
+        self.run_id, self.when = run_id, when
+        super().__init__(
+            f"{wanted}: the logs, notebooks and values of the run {run_id} were cleaned away at "
+            f"{when}. Run its DAG anew."
+        )
+
+
+class CannotClean(HomeError):
+    """A home cannot be cleaned now."""
+
+    code = "cannot_clean"
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+        super().__init__(f"nothing was cleaned: {why}")

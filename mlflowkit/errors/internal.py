@@ -66,3 +66,16 @@ class IllegalEvent(InternalError):
     def __init__(self, what: str, state: str, cause: str) -> None:
         self.what, self.state, self.cause = what, state, cause
         super().__init__(f"{what} is {state} and cannot take: {cause}")
+
+
+class BadViewRequest(InternalError):
+    """A screen asked for something that the feed of a run does not have."""
+
+    code = "bad_view_request"
+
+    def __init__(self, kind: str, problem: str) -> None:
+        self.kind, self.problem = kind, problem
+        super().__init__(
+            f"a request {kind[:60]!r} of the run viewer makes no sense: {problem}. "
+            "Reload the page: it may be older than this mlflowkit."
+        )

@@ -75,6 +75,19 @@ class KernelDidNotStart(NotebookError):
         )
 
 
+class KernelNotInstalled(NotebookError):
+    """A kernel spec could not be written."""
+
+    code = "kernel_not_installed"
+
+    def __init__(self, name: str, why: str) -> None:
+        self.name, self.why = name, why
+        super().__init__(
+            f"the kernel spec {name!r} was not installed: {why}. Choose another --name, or "
+            "a folder that you may write: --user, or --prefix FOLDER."
+        )
+
+
 class KernelWithoutMlflowkit(NotebookError):
     """A kernel's environment lacks mlflowkit, and the task needs it there."""
 
@@ -155,4 +168,18 @@ class UnknownInput(NotebookError):
         super().__init__(
             f"this notebook was given no input {name!r} (it was given: {listing(known)})."
             f"{suggest(name, known)}"
+        )
+
+
+class NoSections(NotebookError):
+    """A notebook has no headings that it could be cut at."""
+
+    code = "no_sections"
+
+    def __init__(self, path: object, headings: int) -> None:
+        self.path, self.headings = str(path), headings
+        super().__init__(
+            f"{path} has {headings or 'no'} heading{'s' * (headings != 1)}, and code below fewer "
+            "than two of them. Each heading becomes a task: put a Markdown cell with `## Title` "
+            "above each part that is to be one."
         )

@@ -87,3 +87,19 @@ class BadSimulation(ParameterError):
     def __init__(self, where: str, why: str) -> None:
         self.where, self.why = where, why
         super().__init__(f"{where} of a simulation: {why}")
+
+
+class WrongEdge(ParameterError):
+    """What one task gives cannot be what a parameter of the next one takes."""
+
+    code = "wrong_edge"
+
+    def __init__(
+        self, where: str, name: str, expected: str, giver: str, given: str, said_by: str
+    ) -> None:
+        self.where, self.name, self.expected = where, name, expected
+        self.giver, self.given = giver, given
+        super().__init__(
+            f"parameter {name!r} of {where} should be {expected}, but {giver} is {given} "
+            f"({said_by} says so). Change one of the two, or put a task between them."
+        )

@@ -151,13 +151,20 @@ class UndefinedName(ValueError_):
     code = "undefined_name"
 
     def __init__(
-        self, task_id: str, name: str, function: str, known: Iterable[str]
+        self,
+        task_id: str,
+        name: str,
+        function: str,
+        known: Iterable[str],
+        cell: str = "",
     ) -> None:
         self.task_id, self.name, self.function = task_id, name, function
+        #: A sentence that names the cell which would define it; empty if none is known to.
+        self.cell = cell
         where = f" (in {function}())" if function != task_id else ""
         super().__init__(
             f"task {task_id!r} uses {name!r}{where}, which is not defined.{suggest(name, known)} "
-            "Define it, or run the cell that does, before the run."
+            f"{cell or 'Define it, or run the cell that does, before the run.'}"
         )
 
 
@@ -238,3 +245,17 @@ class BashCannotStart(ValueError_):
     def __init__(self, task_id: str, why: str) -> None:
         self.task_id, self.why = task_id, why
         super().__init__(f"the command of task {task_id!r} cannot be started: {why}.")
+
+
+class SecretInValue(ValueError_):
+    """A value that is to be stored holds a secret."""
+
+    code = "secret_in_value"
+
+    def __init__(self, where: str, what: str) -> None:
+        self.where, self.what = where, what
+        super().__init__(
+            f"{where} holds the value of {what}, and nothing that is stored may: it was not "
+            "stored. Hand on the secret by its name instead, as secret('...'): whoever takes it "
+            "gets the value."
+        )

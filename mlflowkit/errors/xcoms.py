@@ -103,3 +103,18 @@ class AskedOutsideTask(XComError):
             f"{who} asks for {what!r} of the engine; only a task's own process can, while "
             f"the task runs. Ask there first, and hand the value on as an argument."
         )
+
+
+class UnknownOutput(XComError):
+    """A notebook task is asked for a value that its notebook never gives."""
+
+    code = "unknown_output"
+
+    def __init__(self, notebook: str, key: str, known: Iterable[str]) -> None:
+        known = list(known)
+        self.notebook, self.key = notebook, key
+        super().__init__(
+            f"{notebook} gives no {key!r} (it gives: {listing(known)}).{suggest(key, known)} "
+            f"To take a variable out at its end, write returns=[{key!r}]; or assign it in a cell "
+            f"tagged 'outputs', or call mlflowkit.push({key!r}, ...) in the notebook."
+        )

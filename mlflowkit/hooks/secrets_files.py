@@ -18,7 +18,6 @@ from mlflowkit.core.connection import Connection
 from mlflowkit.errors import BadSecretsFile
 from mlflowkit.hooks.secrets_backend import BaseSecretsBackend
 
-FORMATS: Final = ("json", "yaml", "env")
 _BY_SUFFIX: Final = {"json": "json", "yaml": "yaml", "yml": "yaml", "env": "env"}
 #: Fields that only Airflow's own files have.
 _MORE_FIELDS: Final = frozenset({"conn_id", "extra_dejson"})

@@ -28,6 +28,7 @@ SOCKET: Final = "ask.sock"
 #: What may be asked; everything else is refused.
 QUESTIONS: Final = frozenset({"connection", "variable", "variable_set", "variable_delete"})
 HIDE: Final = "hide"
+GUARD: Final = "guard"
 #: A kernel asks in one piece; one that is stopped in between keeps nobody else waiting for long.
 _TIMEOUT_SECONDS: Final = 10.0
 
@@ -75,6 +76,12 @@ def hide(values: list[str]) -> None:
         ask(HIDE, values=values)
 
 
+def guard(values: list[str], what: str) -> None:
+    """Tell the task of secrets that nothing it stores may hold. Nothing, if it is gone."""
+    with suppress(OSError, InternalError):
+        ask(GUARD, values=values, name=what)
+
+
 # ── in the worker ──
 
 
@@ -120,6 +127,9 @@ def _answer(asked: dict[str, Any], task: RunningTask | None) -> dict[str, Any]:
     asked = {name: value for name, value in asked.items() if name != "what"}
     if what == HIDE:
         masking.hide(asked["values"], "the notebook")
+        return {"found": None}
+    if what == GUARD:
+        masking.guard(asked["values"], asked["name"])
         return {"found": None}
     if what not in QUESTIONS:
         return {"error": f"there is no answer to {what!r} here"}

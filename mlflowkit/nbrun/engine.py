@@ -12,12 +12,19 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from mlflowkit.errors import CellFailed
 from mlflowkit.nbrun import injection, parameters, source
+from mlflowkit.nbrun.checkpoint.outside import (
+    ResumeDoubted,
+    forget_checkpoints,
+    hooks_for,
+)
 from mlflowkit.nbrun.execution import Execution
 from mlflowkit.nbrun.outputs import LIMIT
 from mlflowkit.nbrun.plan import Plan
@@ -63,16 +70,36 @@ class NotebookEngine:
         Raises:
             NotebookError, ParameterError: it cannot be run; nothing was executed or written.
             CellFailed: a cell failed; `.values` has what was pushed before.
+            TaskSkipped: it called `exit_notebook(state="skipped")`.
             CannotSerialize, ReturnMissing: a value could not be taken out.
         """
         plan = prepare(order, artifacts=self._artifacts, output_limit=self._output_limit)
-        return run_plan(plan, on_event)
+        try:
+            values = run_plan(plan, on_event)
+        except ResumeDoubted as exc:
+            again = prepare(
+                replace(order, resume=False),
+                artifacts=self._artifacts,
+                output_limit=self._output_limit,
+                doubt=str(exc),
+            )
+            values = run_plan(again, on_event)
+        forget_checkpoints(order.state_dir)
+        return values
 
 
 def prepare(
-    order: NotebookOrder, *, artifacts: Path | None = None, output_limit: int = LIMIT
+    order: NotebookOrder,
+    *,
+    artifacts: Path | None = None,
+    output_limit: int = LIMIT,
+    doubt: str = "",
 ) -> Plan:
-    """Everything that can be checked and made before a kernel is started."""
+    """Everything that can be checked and made before a kernel is started.
+
+    Args:
+        doubt: Why going on from an earlier attempt was given up, if it was.
+    """
     path = order.path
     notebook = source.load(path)
     spec = source.kernel_spec(path, notebook, order.kernel_name)
@@ -94,9 +121,11 @@ def prepare(
         returns=order.returns,
         optional=_tagged_outputs(notebook),
         cell_timeout=timeout,
+        timeout=order.timeout.total_seconds() if order.timeout else None,
         state_dir=order.state_dir,
         artifacts=artifacts,
         output_limit=output_limit,
+        hooks=hooks_for(order, notebook, language, doubt),
     )
 
 
@@ -134,12 +163,20 @@ def in_own_thread(work: Callable[[], Coroutine[Any, Any, T]], stop: Stop) -> T:
             stop.ask()
             with suppress(KeyboardInterrupt):  # a second Ctrl-C gives up waiting
                 wait([running], timeout=_STOP_SECONDS)
+            _tell_where(exc, running)
             if isinstance(exc, _Stopped):
                 terminate()
             raise
         finally:
             pool.shutdown(wait=False)
     return running.result()
+
+
+def _tell_where(exc: BaseException, running: Future[Any]) -> None:
+    """Whoever shows what stopped the notebook says where that was: see `telling.story`."""
+    failed = running.exception() if running.done() and not running.cancelled() else None
+    if isinstance(failed, CellFailed):
+        vars(exc)["story"] = failed.story
 
 
 @contextmanager

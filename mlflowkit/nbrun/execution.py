@@ -8,29 +8,35 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine
+import sys
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from mlflowkit.errors import (
-    CannotSerialize,
+    ArtifactNotStored,
     CellFailed,
     KernelWithoutMlflowkit,
+    MlflowkitError,
     NotebookStopped,
-    PathNotFound,
     ReturnMissing,
+    TaskSkipped,
     UserError,
 )
-from mlflowkit.nbrun import asking, iofolder, kernels, record
+from mlflowkit.nbrun import asking, failures, handing, iofolder, kernels, record
+from mlflowkit.nbrun.cells import exited, is_run, left_in_peace, may_raise, source_line
 from mlflowkit.nbrun.client import CellClient, Ending
+from mlflowkit.nbrun.hooks import Restored
 from mlflowkit.nbrun.iofolder import IOFolder, Returned
 from mlflowkit.nbrun.journal import JournaledRecord, now
+from mlflowkit.nbrun.leaving import Left
 from mlflowkit.nbrun.plan import Plan
 from mlflowkit.nbrun.private import PrivateFolder
 from mlflowkit.nbrun.stop import Stop
-from mlflowkit.nbrun.verdict import INSIDE, Judge
+from mlflowkit.nbrun.timelimit import TimeLimit
+from mlflowkit.nbrun.verdict import INSIDE, TUNING, Judge
 from mlflowkit.ports import CellEvent
 
 if TYPE_CHECKING:
@@ -55,7 +61,10 @@ class Execution:
     ) -> None:
         self._plan, self._on_event, self._stop = plan, on_event, stop
         self._begun = monotonic()
+        self._time = TimeLimit(plan.timeout)
         self._inside = False
+        #: The cell that called `exit_notebook`, and what it said.
+        self._left: tuple[int, Left] | None = None
         self._io: IOFolder
         self._record: JournaledRecord
         self._kernel: kernels.KernelHandle
@@ -91,7 +100,8 @@ class Execution:
         if plan.state_dir is not None:
             more[iofolder.ENV_STATE] = str(plan.state_dir)
         env = kernels.kernel_environment(os.environ, **more)
-        return await kernels.start_kernel(plan.spec, plan.cwd, env, folder)
+        cells = [cell.source for cell in plan.notebook.cells if is_run(cell)]
+        return await kernels.start_kernel(plan.spec, plan.cwd, env, folder, cells)
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, T]) -> T:
         task = asyncio.create_task(work)
@@ -117,11 +127,24 @@ class Execution:
             values = await self._through_cells()
             status = record.COMPLETED
             return values
+        except TaskSkipped:
+            status = record.SKIPPED
+            raise
         except CellFailed as exc:
             status = _STATUS[exc.status]
             raise
+        except ArtifactNotStored as exc:
+            self._say_in_running_cells(exc)
+            raise
         finally:
-            await self._finish(record.INTERRUPTED if self._stop.wanted else status)
+            stopped = self._stop.wanted and status != record.TIMEOUT
+            await self._finish(record.INTERRUPTED if stopped else status)
+
+    def _say_in_running_cells(self, exc: MlflowkitError) -> None:
+        """The disk is full: what can still be said of it stands where it happened."""
+        told = failures.as_output(type(exc).__name__, str(exc))
+        for cell in self._record.running():
+            self._record.output(cell, told, None)
 
     async def _finish(self, status: str) -> None:
         await self._kernel.end()
@@ -129,20 +152,34 @@ class Execution:
             at = now()
             seconds = (at - (self._record.started_at(cell) or at)).total_seconds()
             self._record.cell_ended(cell, record.INTERRUPTED, at, seconds, None)
-        self._record.finish(status, now())
-        self._record.write(self._plan.output)
-        seconds = round(monotonic() - self._begun, 3)
-        facts = {"status": status, "seconds": seconds, "output": str(self._plan.output)}
-        self._tell("notebook_ended", -1, facts)
+        more: dict[str, Any] = dict(self._plan.hooks.facts())
+        if self._left is not None:
+            more["left"] = {"cell": self._left[0], "state": self._left[1].state}
+        self._record.finish(status, now(), **more)
+        self._write()
+        told = {"status": status, "seconds": round(monotonic() - self._begun, 3)}
+        self._tell("notebook_ended", -1, told | {"output": str(self._plan.output)})
+
+    def _write(self) -> None:
+        """Write the notebook. Where that fails after something else did, that is the error."""
+        failed = sys.exception()
+        try:
+            self._record.write(self._plan.output)
+        except ArtifactNotStored as exc:
+            if failed is None:
+                raise
+            failed.add_note(f"Its executed notebook could not be written: {exc}")
 
     async def _through_cells(self) -> dict[str, object]:
-        self._client = CellClient(self._record, self._kernel, self._tell, self._stop)
+        self._client = CellClient(
+            self._record, self._kernel, self._tell, self._stop, self._take_values
+        )
         try:
             await self._set_up()
             for index, cell in enumerate(self._plan.notebook.cells):
-                if not _is_run(cell):
+                if not is_run(cell):
                     self._record.cell_passed(index)
-                elif await self._cell(index, cell):
+                elif await self._run_or_pass(index, cell):
                     break
             return await self._values()
         finally:
@@ -160,88 +197,101 @@ class Execution:
         plan, info = self._plan, self._kernel.info
         if "language_info" in info:
             plan.notebook.metadata["language_info"] = info["language_info"]
-        code_cells = sum(_is_run(cell) for cell in plan.notebook.cells)
-        facts = {
-            "cells": code_cells,
-            "kernel": plan.spec.display_name,
-            "pid": self._kernel.pid,
-        }
+        code_cells = sum(is_run(cell) for cell in plan.notebook.cells)
+        facts = {"cells": code_cells, "kernel": plan.spec.display_name}
+        facts |= {"pid": self._kernel.pid, **self._kernel.how_started()}
         self._tell("notebook_started", -1, facts)
         needed = [*plan.objects, *plan.returns, *plan.optional]
         why = f"its language is {plan.language}"
         if plan.language == "python":
-            ending = await self._client.run_silently(f"{INSIDE}.start()")
+            ending = await self._client.run_silently(f"{INSIDE}.start(); {TUNING}.apply()")
             self._inside = ending.how == "ok"
             why = f"{ending.reply.get('ename')}: {ending.reply.get('evalue')}"
         if needed and not self._inside:
             what = f"handing {needed[0]!r} to or from {plan.name}"
             raise KernelWithoutMlflowkit(plan.spec.display_name, what, why)
+        if self._inside:
+            await plan.hooks.kernel_ready(self._client)
 
     # ── one cell ──
 
-    async def _cell(self, index: int, cell: NotebookNode) -> bool:
+    async def _run_or_pass(self, index: int, cell: NotebookNode) -> bool:
+        """What the hooks say of a cell. Returns whether the notebook ends here, in peace."""
+        answer = await self._plan.hooks.before_cell(index, cell)
+        if isinstance(answer, Restored):
+            self._record.cell_restored(index, answer.outputs, answer.count)
+            self._tell("cell_ended", index, {"status": "restored", "seconds": 0.0})
+            return False
+        if answer == "skip":
+            self._record.cell_passed(index)
+            return False
+        return await self._cell(index, cell, replayed=answer == "replay")
+
+    async def _cell(self, index: int, cell: NotebookNode, *, replayed: bool) -> bool:
         """Execute a cell. Returns whether the notebook ends here, in peace."""
         begun = monotonic()
-        self._record.cell_started(index, now())
-        self._tell("cell_started", index, {"source": _first_line(cell.source)})
-        ending = await self._client.run_cell(cell, index, self._plan.cell_timeout)
-        left = _left_in_peace(ending)
-        fine = ending.how == "ok" or left or _may_raise(cell, ending)
+        self._record.cell_started(index, now(), replayed=replayed)
+        self._client.teller.begin(index, source_line(cell.source))
+        ending, whole = await self._in_time(index, cell)
+        left = left_in_peace(ending)
+        fine = ending.how == "ok" or left or may_raise(cell, ending)
         how = "ok" if fine else ending.how
         ask = self._client if self._inside else None
-        failed = None if fine else await self._judge.cell_failed(index, ending, ask)
+        failed = None if fine else await self._judge.cell_failed(index, ending, ask, whole)
         seconds = monotonic() - begun
         count = ending.reply.get("execution_count")
         self._record.cell_ended(index, _STATUS[how], now(), seconds, count)
-        self._tell("cell_ended", index, {"status": how, "seconds": round(seconds, 3)})
+        self._client.teller.end(index, how, seconds)
+        await self._plan.hooks.after_cell(index, cell, ending, seconds)
         if failed is not None:
             raise failed
+        if exited(ending):
+            self._left = (index, Left.read(self._io))
         return left
+
+    async def _in_time(self, index: int, cell: NotebookNode) -> tuple[Ending, bool]:
+        """Run a cell within its time and the notebook's. Also returns whether it was the
+        notebook's that ran out."""
+        limit = self._time.for_cell(self._plan.cell_timeout)
+        ending = await self._client.run_cell(cell, index, limit)
+        if ending.how == "interrupted" and self._time.is_nearly_over():
+            return Ending("timeout", ending.reply), True
+        return ending, ending.how == "timeout" and self._time.is_over()
 
     # ── values ──
 
+    def _take_values(self, values: Mapping[str, object]) -> None:
+        """What a kernel handed on by a message becomes values that were pushed."""
+        handing.take(self._io, values, self._plan.where)
+
     async def _values(self) -> dict[str, object]:
         plan = self._plan
+        self._raise_if_skipped()
         returned = Returned()
         if plan.returns or plan.optional:
-            code = f"{INSIDE}.collect({list(plan.returns)!r}, {list(plan.optional)!r})"
+            returns, optional = list(plan.returns), list(plan.optional)
+            if self._left is not None:  # it ended before it could assign them all
+                returns, optional = [], [*returns, *optional]
+            code = f"{INSIDE}.collect({returns!r}, {optional!r})"
             ending = await self._client.run_silently(code)
             if ending.how != "ok":
                 raise await self._judge.not_collected(ending)
             returned = self._io.returned()
         if returned.missing:
-            raise ReturnMissing(plan.name, returned.missing[0], returned.known)
+            missing = ReturnMissing(plan.name, returned.missing[0], returned.known)
+            raise self._with_pushed(missing)
         if returned.refused:
-            raise _refusal(returned.refused)
+            raise self._with_pushed(handing.refusal(returned.refused))
         return self._io.load(self._io.pushed()) | self._io.load(returned.values)
 
+    def _raise_if_skipped(self) -> None:
+        if self._left is None or self._left[1].state != "skipped":
+            return
+        cell, left = self._left
+        why = f": {left.why}" if left.why else ""
+        raise TaskSkipped(f"{self._plan.where} skipped itself in cell {cell + 1}{why}")
 
-def _refusal(fields: dict[str, str]) -> UserError:
-    facts = dict(fields)
-    return (
-        CannotSerialize(**facts) if facts.pop("kind") == "value" else PathNotFound(**facts)
-    )
-
-
-def _is_run(cell: NotebookNode) -> bool:
-    tags = cell.metadata.get("tags", [])
-    has_code = cell.cell_type == "code" and bool(cell.source.strip())
-    return has_code and not record.SKIP_TAGS & set(tags)
-
-
-def _may_raise(cell: NotebookNode, ending: Ending) -> bool:
-    return ending.how == "error" and "raises-exception" in cell.metadata.get("tags", [])
-
-
-def _left_in_peace(ending: Ending) -> bool:
-    """`sys.exit()`, `sys.exit(0)` and `exit()` end a notebook early, and well."""
-    if ending.how == "error":
-        evalue = str(ending.reply.get("evalue"))
-        return ending.reply.get("ename") == "SystemExit" and evalue in ("", "0", "None")
-    payload = ending.reply.get("payload") or []
-    return ending.how == "ok" and any(each.get("source") == "ask_exit" for each in payload)
-
-
-def _first_line(code: str) -> str:
-    lines = [line for line in code.splitlines() if line.strip()]
-    return lines[0][:200] if lines else ""
+    def _with_pushed(self, error: UserError) -> UserError:
+        """What the notebook pushed stays readable, as after a cell that failed."""
+        vars(error)["values"] = self._judge.pushed()
+        return error

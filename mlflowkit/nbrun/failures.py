@@ -5,6 +5,7 @@ Nothing here asks a kernel; facts come in, an error goes out.
 
 from __future__ import annotations
 
+import errno
 import re
 import signal
 import site
@@ -12,27 +13,53 @@ import sys
 import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 _ANSI: Final = re.compile(r"\x1b\[[0-9;]*m")
 #: First line of a frame in IPython's traceback: `File ~/x.py:3, in f(x)`.
 _FRAME: Final = re.compile(r"^File (?P<path>.+?):(?P<line>\d+)")
 
+#: The same for one in a cell: `Cell In[3], line 2, in f()`.
+_CELL: Final = re.compile(r"Cell In\[(\d+)\], line (\d+)")
+
 _INPUT_HINT: Final = (
     "input() asks a person, and a task has none: make it a parameter of the notebook."
 )
-_MEMORY_HINT: Final = "Python could get no more memory: work on less at a time."
+_MEMORY_HINT: Final = "There was no more memory to get{used}: work on less at a time."
+#: How the names of exceptions end that mean a lack of memory.
+_NO_MEMORY: Final = ("MemoryError", "OutOfMemoryError")
+#: `OSError: [Errno 28] …`: the disk is full, a quota or a limit is reached.
+_ERRNO: Final = re.compile(r"\[Errno (\d+)\]")
+_DISK_HINTS: Final = {
+    errno.ENOSPC: "The disk is full: make room, or write somewhere else.",
+    errno.EDQUOT: "Your disk quota is used up: make room, or write somewhere else.",
+    errno.EFBIG: "A file may not be larger than that here (see `ulimit -f`).",
+}
 
 _NOISE: Final = ("frozen_modules", "PYDEVD_DISABLE", "make the debugger")
 #: How Python's faulthandler begins.
 _CRASH: Final = "Fatal Python error: "
 
 
-def hint_for(ename: str) -> str:
-    """What to do about an exception, where its name says enough."""
+def hint_for(ename: str, evalue: str = "", memory: tuple[int, int] = (0, 0)) -> str:
+    """What to do about an exception, where its name or number says enough.
+
+    Args:
+        ename, evalue: Its class and its text.
+        memory: The most bytes that the kernel had, and may have; 0 where that is unknown.
+    """
     if ename == "StdinNotImplementedError":
         return _INPUT_HINT
-    return _MEMORY_HINT if ename == "MemoryError" else ""
+    if ename.endswith(_NO_MEMORY):
+        return _memory_hint(*memory)
+    found = _ERRNO.search(evalue)
+    return _DISK_HINTS.get(int(found[1]), "") if found else ""
+
+
+def _memory_hint(peak: int, limit: int) -> str:
+    used = f" (the kernel had up to {_readable(peak)}" if peak else ""
+    used += f" of the {_readable(limit)} that it may have" if used and limit else ""
+    return _MEMORY_HINT.format(used=used + ")" if used else "")
 
 
 def own_frames(traceback: Sequence[str]) -> tuple[str, ...]:
@@ -52,6 +79,23 @@ def own_frames(traceback: Sequence[str]) -> tuple[str, ...]:
         word = "frame" if left_out == 1 else "frames"
         kept.insert(-1, f"    … {left_out} {word} of libraries left out")
     return tuple(line for part in kept for line in part.splitlines())
+
+
+def as_output(ename: str, evalue: str) -> dict[str, Any]:
+    """An error output of ours, where the kernel could not write its own."""
+    told = [f"{ename}: {evalue}"]
+    return {"output_type": "error", "ename": ename, "evalue": evalue, "traceback": told}
+
+
+def line_of_cell(source: str, traceback: Sequence[str], count: int | None) -> int:
+    """Which line of the cell with this number failed, from 1; 0 if that is not told."""
+    lines = source.splitlines()
+    empty = next((n for n, line in enumerate(lines) if line.strip()), 0)
+    for part in traceback:
+        match = _CELL.search(_ANSI.sub("", part))
+        if match is not None and count is not None and int(match[1]) == count:
+            return int(match[2]) + empty  # IPython does not count those at its beginning
+    return 0
 
 
 def _is_library_frame(part: str) -> bool:

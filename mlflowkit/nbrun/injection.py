@@ -13,6 +13,7 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from mlflowkit.core.secret import Secret
 from mlflowkit.errors import NotebookInvalid
 
 if TYPE_CHECKING:
@@ -103,7 +104,10 @@ def _add_objects(notebook: NotebookNode, objects: Mapping[str, object]) -> None:
 
 
 def _shown(objects: Mapping[str, object]) -> dict[str, Any]:
-    return {name: f"<{type(value).__name__}>" for name, value in objects.items()}
+    return {
+        name: repr(value) if isinstance(value, Secret) else f"<{type(value).__name__}>"
+        for name, value in objects.items()
+    }
 
 
 def assigned_names(code: str) -> list[str]:

@@ -12,14 +12,17 @@ import os
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflowkit import ports
+from mlflowkit.core.secret import holds_handle
 from mlflowkit.errors import (
     CannotSerialize,
     NotInNotebookTask,
     PathNotFound,
+    SecretInValue,
     UnknownInput,
 )
 from mlflowkit.errors import UserError as _UserError
@@ -46,7 +49,14 @@ def input(name: str) -> Any:
     stored = folder.input(name)
     if stored is None:
         raise UnknownInput(name, folder.inputs())
-    return load(stored, folder.artifacts())
+    value = load(stored, folder.artifacts())
+    return _secrets_filled(value) if holds_handle(value) else value
+
+
+def _secrets_filled(value: Any) -> Any:
+    """Real values in the place of `secret(...)`: the task is asked for them."""
+    resolved = import_module("mlflowkit.hooks.secret").resolved  # by name: it is above
+    return resolved(value)
 
 
 def push(name: str, value: object) -> None:
@@ -55,12 +65,13 @@ def push(name: str, value: object) -> None:
     Raises:
         NotInNotebookTask: the notebook is not run as a task.
         CannotSerialize: it cannot travel to another process.
+        SecretInValue: it holds the value of a `secret(...)`.
     """
-    from mlflowkit.artifacts.serializers import dump
+    from mlflowkit.nbrun.guarding import dump_guarded
 
     folder = _folder("push")
     where = f"push({name!r}) in {folder.settings().where}"
-    folder.push(name, dump(value, folder.artifacts(), where=where))
+    folder.push(name, dump_guarded(value, folder.artifacts(), where=where))
 
 
 def _folder(what: str) -> IOFolder:
@@ -78,7 +89,9 @@ def _folder(what: str) -> IOFolder:
 def start() -> None:
     """Make progress reports reach the engine, and crashes say where. Twice is once."""
     masking.tell_with(asking.hide)
-    faulthandler.enable()  # ipykernel sends it to the process's own stderr, which we keep
+    # ipykernel watches descriptor 2, and dies with the process: its copy is what we keep.
+    stream: Any = getattr(sys.stderr, "_original_stdstream_copy", None) or sys.__stderr__
+    faulthandler.enable(stream)
     if _publish not in ports._kernel_progress:
         _pid.append(os.getpid())
         ports._kernel_progress.append(_publish)
@@ -183,7 +196,7 @@ def _nothing(missing: list[str], names: Mapping[str, object]) -> Returned:
 
 
 def _dump_all(folder: IOFolder, wanted: list[str], names: Mapping[str, object]) -> Returned:
-    from mlflowkit.artifacts.serializers import dump
+    from mlflowkit.nbrun.guarding import dump_guarded
     from mlflowkit.nbrun.iofolder import Pushed, Returned
 
     artifacts, where = folder.artifacts(), folder.settings().where
@@ -191,8 +204,13 @@ def _dump_all(folder: IOFolder, wanted: list[str], names: Mapping[str, object]) 
     for name in wanted:
         try:
             values.append(
-                Pushed(name, dump(names[name], artifacts, where=f"{where}, {name!r}"))
+                Pushed(
+                    name, dump_guarded(names[name], artifacts, where=f"{where}, {name!r}")
+                )
             )
+        except SecretInValue as exc:
+            fields = {"where": exc.where, "what": exc.what}
+            return Returned(refused={"kind": "secret", **fields})
         except CannotSerialize as exc:
             fields = {"where": exc.where, "at": exc.at, "type_name": exc.type_name}
             return Returned(refused={"kind": "value", **fields, "reason": exc.reason})

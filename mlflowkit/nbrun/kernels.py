@@ -1,16 +1,17 @@
 """Kernels: started, watched, interrupted, ended. How one is started is known here alone.
 
-`start_kernel` is the seam: today each kernel is a fresh process; whoever makes kernels
-another way returns the same `KernelHandle`.
+`start_kernel` is the seam: it asks for a kernel forked from a warm template first, and
+starts a fresh process where that may not be; both are a `KernelHandle`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,21 +19,29 @@ from typing import TYPE_CHECKING, Any, Final
 import psutil
 
 from mlflowkit.errors import KernelDidNotStart
-from mlflowkit.nbrun import failures, launch
+from mlflowkit.nbrun import failures, kernel_forked, launch
+from mlflowkit.nbrun.kernel_client import NoForkedKernel
+from mlflowkit.nbrun.kernel_handle import END_SECONDS, KernelHandle
 
 if TYPE_CHECKING:
     from jupyter_client.asynchronous.client import AsyncKernelClient
     from jupyter_client.kernelspec import KernelSpec
 
-#: An orderly end (atexit handlers, open files) may take this long.
-END_SECONDS: Final = 2.0
+__all__ = [
+    "END_SECONDS",
+    "KernelHandle",
+    "first_words",
+    "kernel_environment",
+    "start_kernel",
+]
+
+log = logging.getLogger("mlflowkit.notebooks")
 START_SECONDS: Final = 60.0
 #: Names in the environment that a kernel has no business with.
 _NOT_FOR_KERNELS: Final = frozenset({"JPY_PARENT_PID", "JPY_SESSION_NAME"})
 #: What hooks and variables read, in cells as elsewhere.
 _FOR_HOOKS: Final = ("MLFLOWKIT_CONN_", "MLFLOWKIT_VAR_", "MLFLOWKIT_SECRETS_BACKEND")
 _SECRET_WORDS: Final = ("FERNET", "TOKEN", "SECRET", "PASSWORD")
-_LOG_TAIL_BYTES: Final = 16_000
 
 
 def kernel_environment(env: Mapping[str, str], **more: str) -> dict[str, str]:
@@ -52,32 +61,21 @@ def _may_pass(name: str) -> bool:
     return not any(word in name for word in _SECRET_WORDS)
 
 
-class KernelHandle:
-    """One running kernel.
-
-    Attributes:
-        client: Connected to its sockets.
-        pid: Its process.
-        info: Its reply to the first kernel_info_request.
-    """
+class ColdKernel(KernelHandle):
+    """A fresh process, started and ended by Jupyter's own manager."""
 
     def __init__(
-        self, manager: Any, client: AsyncKernelClient, pid: int, log: Path
+        self, manager: Any, client: AsyncKernelClient, pid: int, log: Path, why: str
     ) -> None:
-        self.manager, self.client, self.pid = manager, client, pid
-        self.info: dict[str, Any] = {}
-        self.peak_bytes = 0
-        self._log, self._ended = log, False
-        self._died = asyncio.get_running_loop().create_future()
+        super().__init__(client, pid, log)
+        self.manager, self.why_cold = manager, why
         self._watcher = asyncio.create_task(self._watch())
 
     async def _watch(self) -> None:
         process = self.manager.provisioner.process
         while process.poll() is None:
-            self._measure()
             await self._exit_or(0.5)
-        if not self._died.done():
-            self._died.set_result(process.returncode)
+        self._is_over(process.returncode)
 
     async def _exit_or(self, seconds: float) -> None:
         """Return when the process has ended, at the latest after `seconds`."""
@@ -99,46 +97,11 @@ class KernelHandle:
             loop.remove_reader(fd)
             os.close(fd)
 
-    def _measure(self) -> None:
-        with suppress(psutil.Error):
-            self.peak_bytes = max(
-                self.peak_bytes, psutil.Process(self.pid).memory_info().rss
-            )
-
-    @property
-    def dead(self) -> bool:
-        """Whether its process has ended."""
-        return self._died.done()
-
-    async def died(self) -> int:
-        """Wait for its end. Returns the exit status, negative for a signal."""
-        return int(await asyncio.shield(self._died))
-
-    def has_children(self) -> bool:
-        """Whether cells left processes running."""
-        return not self.dead and bool(_below(self.pid))
-
     async def interrupt(self) -> None:
-        """What Jupyter's stop button does: KeyboardInterrupt in the running cell."""
         with suppress(RuntimeError, OSError):
             await self.manager.interrupt_kernel()
 
-    def log_tail(self) -> str:
-        """The end of what the process wrote outside of any cell."""
-        try:
-            data = self._log.read_bytes()[-_LOG_TAIL_BYTES:]
-        except OSError:
-            return ""
-        return failures.last_words(data.decode(errors="replace"))
-
-    async def end(self, seconds: float = END_SECONDS) -> None:
-        """End it in an orderly way within `seconds`, else by SIGKILL, its children too.
-
-        Twice is once.
-        """
-        if self._ended:
-            return
-        self._ended = True
+    async def _end(self, seconds: float) -> None:
         below = _below(self.pid)
         if not self.dead and seconds > 0:
             with suppress(RuntimeError, OSError):
@@ -171,32 +134,48 @@ def _kill_group(pid: int) -> None:
 
 
 async def start_kernel(
-    spec: KernelSpec, cwd: Path, env: Mapping[str, str], folder: Path
+    spec: KernelSpec,
+    cwd: Path,
+    env: Mapping[str, str],
+    folder: Path,
+    cells: Iterable[str] = (),
 ) -> KernelHandle:
-    """Start a kernel and wait until it answers.
+    """Start a kernel and wait until it answers: a forked one, or else a cold one.
 
     Args:
         spec: What to start.
         cwd: Its working folder.
         env: Its whole environment.
         folder: A private folder for its sockets and files.
+        cells: Sources of the code cells that will run, to import ahead what they import.
 
     Raises:
         KernelDidNotStart: it ended, or said nothing for a minute; with its last words.
     """
-    manager = _manager(spec, folder)
-    log = folder / "kernel.log"
-    extra = ["--HistoryManager.hist_file=:memory:"] if _is_ipykernel(spec) else []
     if not cwd.is_dir():
         how = f"could not be started in {cwd}, which is no folder,"
         raise KernelDidNotStart(spec.display_name, how, " ".join(spec.argv), "")
-    with log.open("wb") as out:
+    try:
+        return await kernel_forked.start(spec, cwd, env, folder / "kernel.log", cells)
+    except NoForkedKernel as exc:
+        why = str(exc)
+    log.info("a cold kernel: %s", why, extra={"action": "kernel_cold", "why": why})
+    return await _start_cold(spec, cwd, env, folder, why)
+
+
+async def _start_cold(
+    spec: KernelSpec, cwd: Path, env: Mapping[str, str], folder: Path, why: str
+) -> KernelHandle:
+    manager = _manager(spec, folder)
+    out_path = folder / "kernel.log"
+    extra = ["--HistoryManager.hist_file=:memory:"] if _is_ipykernel(spec) else []
+    with out_path.open("wb") as out:
         await manager.start_kernel(
             extra_arguments=extra, cwd=str(cwd), env=dict(env), stdout=out, stderr=out
         )
     client = manager.client()
     client.start_channels(hb=False, stdin=False)
-    handle = KernelHandle(manager, client, manager.provisioner.pid, log)
+    handle = ColdKernel(manager, client, manager.provisioner.pid, out_path, why)
     try:
         handle.info = await _ready(handle, spec)
     except BaseException:
@@ -233,7 +212,7 @@ def _manager(spec: KernelSpec, folder: Path) -> Any:
 async def _ready(handle: KernelHandle, spec: KernelSpec) -> dict[str, Any]:
     """The kernel's first reply; by then its output channel is known to be open."""
     name = spec.display_name or spec.argv[0]
-    waiting = asyncio.create_task(_first_words(handle.client))
+    waiting = asyncio.create_task(first_words(handle.client))
     died = asyncio.create_task(handle.died())
     try:
         await asyncio.wait(
@@ -252,7 +231,8 @@ async def _ready(handle: KernelHandle, spec: KernelSpec) -> dict[str, Any]:
             task.cancel()
 
 
-async def _first_words(client: AsyncKernelClient) -> dict[str, Any]:
+async def first_words(client: AsyncKernelClient) -> dict[str, Any]:
+    """Its reply to a kernel_info_request, when its output channel is open, too."""
     from queue import Empty
 
     reply: dict[str, Any] = {}

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from mlflowkit.errors import BadParameterName, NoParametersCell, UnknownParameter
+from mlflowkit.core.secret import Secret
+from mlflowkit.errors import BadParameterName, NoParametersCell, UnknownParameter, WrongType
 from mlflowkit.nbrun import source, types
 
 if TYPE_CHECKING:
@@ -118,11 +119,22 @@ def _check_name(where: str, name: str) -> None:
 
 
 def _check_type(where: str, parameter: NotebookParameter, value: object) -> None:
+    if isinstance(value, Secret):
+        value = types.SecretValue(value)
     if parameter.annotation:
         optional = parameter.default is None
         types.check_annotation(where, parameter.name, parameter.annotation, value, optional)
     elif parameter.default is not COMPUTED:
         types.check_like(where, parameter.name, parameter.default, value)
+
+
+def takes(parameter: NotebookParameter, value: object) -> bool:
+    """Whether a value fits, as far as the annotation or the default say."""
+    try:
+        _check_type("", parameter, value)
+    except WrongType:
+        return False
+    return True
 
 
 def parameters_of(notebook: NotebookNode) -> tuple[NotebookParameter, ...] | None:
@@ -170,8 +182,15 @@ def _python(code: str) -> list[NotebookParameter]:
     return list(found.values())
 
 
+#: Magics of whole cells that run them as they are.
+_AS_IT_IS: Final = re.compile(
+    r"\s*%%(?:time|timeit|capture|prun|memit|mprun)\b[^\n]*(?=\n|\Z)"
+)
+
+
 def without_magics(code: str) -> str:
     """A cell's code as plain Python: IPython's magics become function calls."""
+    code = _AS_IT_IS.sub("", code, count=1) if code.lstrip().startswith("%%") else code
     if not re.search(r"^\s*[%!?]|\?\s*$|=\s*[%!]", code, re.MULTILINE):
         return code
     from IPython.core.inputtransformer2 import TransformerManager

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlflowkit.nbrun.hooks import CellHooks, NoHooks
 from mlflowkit.nbrun.outputs import LIMIT
 
 if TYPE_CHECKING:
@@ -30,9 +31,13 @@ class Plan:
     #: Names that a cell tagged `outputs` assigns.
     optional: tuple[str, ...] = ()
     cell_timeout: float | None = None
+    #: Seconds for the whole notebook, its kernel's start counted.
+    timeout: float | None = None
     state_dir: Path | None = None
     artifacts: Path | None = None
     output_limit: int = LIMIT
+    #: Asked before each cell and told after it.
+    hooks: CellHooks = field(default_factory=NoHooks)
 
     @property
     def where(self) -> str:

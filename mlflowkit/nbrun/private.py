@@ -29,9 +29,9 @@ class PrivateFolder:
     path: Path
 
     def __enter__(self) -> Self:
-        parent = _parent()
-        sweep(parent)
-        self.path = Path(tempfile.mkdtemp(prefix="k", dir=parent))
+        folder = parent()
+        sweep(folder)
+        self.path = Path(tempfile.mkdtemp(prefix="k", dir=folder))
         self._lock = os.open(
             self.path / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600
         )
@@ -48,25 +48,25 @@ class PrivateFolder:
         os.close(self._lock)
 
 
-def _parent() -> Path:
+def parent() -> Path:
     """A folder of this user alone, with a short path."""
     base = Path(tempfile.gettempdir())
     if len(os.fsencode(base)) > _ROOM:
         base = Path("/tmp")
-    parent = base / f"mlflowkit-{os.getuid()}"
+    found = base / f"mlflowkit-{os.getuid()}"
     with suppress(FileExistsError):
-        parent.mkdir(mode=0o700)
-    info = parent.lstat()
-    if info.st_uid != os.getuid() or info.st_mode & 0o077 or parent.is_symlink():
+        found.mkdir(mode=0o700)
+    info = found.lstat()
+    if info.st_uid != os.getuid() or info.st_mode & 0o077 or found.is_symlink():
         return Path(tempfile.mkdtemp(prefix="mk-", dir=base))  # somebody else's: keep away
-    return parent
+    return found
 
 
-def sweep(parent: Path) -> None:
+def sweep(folder: Path) -> None:
     """Remove the folders of processes that died."""
-    for folder in parent.iterdir():
+    for each in folder.iterdir():
         with suppress(OSError):
-            _remove_if_dead(folder)
+            _remove_if_dead(each)
 
 
 def _remove_if_dead(folder: Path) -> None:

@@ -4,12 +4,13 @@ Honest by construction: a cell begins as "not run" and changes only when somethi
 happened to it. `metadata.mlflowkit` is ours; `metadata.papermill` says the same in
 papermill's words, so that its readers go on working.
 
-    mlflowkit      not run   running   completed   failed  timeout  killed  interrupted  skipped
-    papermill      pending   running   completed   failed  ───────────────────────────   pending
+    mlflowkit      not run   running   completed   failed  timeout  killed  interrupted  skipped  restored
+    papermill      pending   running   completed   failed  ───────────────────────────   pending  completed
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +27,8 @@ TIMEOUT: Final = "timeout"
 KILLED: Final = "killed"
 INTERRUPTED: Final = "interrupted"
 SKIPPED: Final = "skipped"
+#: Not run: what it made was brought back from an earlier attempt.
+RESTORED: Final = "restored"
 
 _PAPERMILL: Final = {
     NOT_RUN: "pending",
@@ -46,6 +49,7 @@ class Record:
         self.notebook = notebook
         self.outputs = Outputs(notebook, limit)
         self._started: dict[int, datetime] = {}
+        self._replayed: set[int] = set()
         self._begun: datetime | None = None
 
     def begin(self, at: datetime) -> None:
@@ -86,11 +90,24 @@ class Record:
         if node.cell_type == "code":
             node.metadata["mlflowkit"] = {"status": SKIPPED}
         else:
-            node.metadata.papermill["status"] = "completed"
+            node.metadata["papermill"].update({"status": "completed", "exception": False})
 
-    def cell_started(self, cell: int, at: datetime) -> None:
+    def cell_restored(
+        self, cell: int, outputs: Sequence[dict[str, Any]], count: int | None
+    ) -> None:
+        """The cell was not run: what it made then is there, and what it put out stands."""
+        for output in outputs:
+            self.outputs.output(cell, dict(output))
+        node = self.notebook.cells[cell]
+        node.execution_count = count
+        node.metadata["mlflowkit"] = {"status": RESTORED}
+        node.metadata["papermill"]["status"] = "completed"
+
+    def cell_started(self, cell: int, at: datetime, *, replayed: bool = False) -> None:
         """The cell's code was sent to the kernel."""
         self._started[cell] = at
+        if replayed:
+            self._replayed.add(cell)
         node = self.notebook.cells[cell]
         node.metadata["mlflowkit"] = {"status": RUNNING}
         node.metadata["papermill"].update(
@@ -106,6 +123,8 @@ class Record:
         if count is not None:
             node.execution_count = count
         node.metadata["mlflowkit"] = {"status": status, "seconds": round(seconds, 3)}
+        if cell in self._replayed:
+            node.metadata["mlflowkit"]["replayed"] = True
         failed = status not in _PAPERMILL
         node.metadata["papermill"].update(
             {
@@ -129,17 +148,32 @@ class Record:
             {
                 "end_time": at.isoformat(),
                 "duration": seconds,
-                "exception": None if status == COMPLETED else True,
+                "exception": None if status in (COMPLETED, SKIPPED) else True,
             }
         )
 
     def running(self) -> list[int]:
         """Cells that started and did not end."""
-        return [
-            at
-            for at, cell in enumerate(self.notebook.cells)
-            if cell.metadata.get("mlflowkit", {}).get("status") == RUNNING
-        ]
+        cells = self.notebook.cells
+        status = (cell.metadata.get("mlflowkit", {}).get("status") for cell in cells)
+        return [at for at, each in enumerate(status) if each == RUNNING]
+
+    def state(self) -> dict[str, Any]:
+        """What is known beside the notebook itself, as plain data for `go_on`."""
+        return {
+            "begun": self._begun.isoformat() if self._begun else None,
+            "started": {at: when.isoformat() for at, when in self._started.items()},
+            "replayed": sorted(self._replayed),
+            "outputs": self.outputs.state(),
+        }
+
+    def go_on(self, state: Mapping[str, Any]) -> None:
+        """Take a notebook up where `state` was made: nothing is forgotten."""
+        self._begun = datetime.fromisoformat(state["begun"]) if state["begun"] else None
+        started = state["started"].items()
+        self._started = {int(at): datetime.fromisoformat(when) for at, when in started}
+        self._replayed = set(state["replayed"])
+        self.outputs.go_on(state["outputs"])
 
     def started_at(self, cell: int) -> datetime | None:
         return self._started.get(cell)

@@ -32,7 +32,7 @@ def load(path: Path) -> NotebookNode:
     """
     import nbformat
 
-    raw = _parse(path, _read(path))
+    raw = _parse(path, read_text(path))
     if not isinstance(raw, dict) or not ("cells" in raw or "worksheets" in raw):
         raise NotebookInvalid(path, "it has no cells", "Give the path of an .ipynb file.")
     try:
@@ -56,7 +56,8 @@ def load(path: Path) -> NotebookNode:
     return _with_papermill_fields(notebook)
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of a file; see `load`."""
     if path.is_dir():
         raise NotebookInvalid(path, "it is a folder", "Name the .ipynb file in it.")
     try:
@@ -66,6 +67,11 @@ def _read(path: Path) -> str:
         raise NotebookMissing(path.name, [path.absolute()], near) from exc
     except OSError as exc:
         raise NotebookInvalid(path, f"it cannot be read ({exc.strerror})", "") from exc
+    return decoded(data, path)
+
+
+def decoded(data: bytes, path: Path) -> str:
+    """The text in the bytes of a notebook file; see `load`."""
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
@@ -91,15 +97,17 @@ def _parse(path: Path, text: str) -> Any:
 
 
 def _name_cells(raw: dict[str, Any]) -> None:
-    """Give cells of older formats ids that are the same every time."""
+    """Give cells without an id of their own ids that are the same every time."""
     if raw.get("nbformat") != 4 or not isinstance(raw["cells"], list):
         return
     cells = [cell for cell in raw["cells"] if isinstance(cell, dict)]
-    taken = {cell.get("id") for cell in cells}
+    taken = {str(cell.get("id")) for cell in cells}
+    met: set[str] = set()
     for position, cell in enumerate(cells):
-        if "id" not in cell:
+        if "id" not in cell or str(cell["id"]) in met:  # copied by hand, or by a merge
             name = f"cell-{position}"
             cell["id"] = name if name not in taken else f"{name}-of-{len(cells)}"
+        met.add(str(cell["id"]))
     raw["nbformat_minor"] = max(5, int(raw.get("nbformat_minor", 0)))
 
 

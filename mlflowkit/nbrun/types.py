@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import Final
 
+from mlflowkit.core.secret import Secret
 from mlflowkit.errors import WrongType
 
 #: Names whose classes can be told by looking at a value's own class and its bases.
@@ -44,6 +45,21 @@ _ANYTHING: Final = frozenset({"Any", "object", "Hashable", "Callable"})
 _LOOKED_AT: Final = 1000
 
 
+class SecretValue:
+    """What a `secret(...)` will be when the notebook has it: a text, or a connection."""
+
+    def __init__(self, handle: Secret) -> None:
+        self.handle = handle
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The classes that it will be of."""
+        return frozenset({"str"} if self.handle.is_variable else {"Connection"})
+
+    def __repr__(self) -> str:
+        return repr(self.handle)
+
+
 def check_annotation(
     where: str, name: str, annotation: str, value: object, optional: bool = False
 ) -> None:
@@ -64,7 +80,8 @@ def check_like(where: str, name: str, default: object, value: object) -> None:
         return
     kind = type(default).__name__
     if isinstance(default, list | tuple | set | dict):
-        loose = not (value is None or isinstance(value, str | bytes | bool | Real))
+        simple = str | bytes | bool | Real | SecretValue
+        loose = not (value is None or isinstance(value, simple))
         if not loose:
             raise WrongType(where, name, f"a {kind} (as its default is)", value)
     elif not _fits_name(kind, value):
@@ -103,6 +120,8 @@ def _fits_name(name: str, value: object) -> bool:
     name = {"List": "list", "Dict": "dict", "Tuple": "tuple", "Set": "set"}.get(name, name)
     if name in _ANYTHING:
         return True
+    if isinstance(value, SecretValue):
+        return name in value.names or not _is_known(name)
     if name in ("None", "NoneType"):
         return value is None
     if name == "bool":
@@ -118,6 +137,16 @@ def _fits_name(name: str, value: object) -> bool:
     if name in _BY_NAME:
         return any(base.__name__ == name for base in type(value).__mro__)
     return True
+
+
+def _is_known(name: str) -> bool:
+    """Whether it can be told what is no `name`."""
+    return (
+        name in _BY_NAME
+        or name in _CONTAINERS
+        or name in ("None", "NoneType", "bool", "int", "float")
+        or name in ("Sequence", "Iterable", "Collection")
+    )
 
 
 def _fits_subscript(name: str, inner: ast.expr, value: object) -> bool:

@@ -6,12 +6,13 @@ where the kernel could not write its own.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mlflowkit.errors import CellFailed, UserError
-from mlflowkit.nbrun import failures
-from mlflowkit.nbrun.client import Ending
+from mlflowkit.nbrun import failures, usage
+from mlflowkit.nbrun.client import BROKEN, Ending
 
 if TYPE_CHECKING:
     from mlflowkit.nbrun.client import CellClient
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 #: Python that reaches our side of the kernel without leaving a name behind.
 INSIDE: Final = "__import__('mlflowkit.nbrun.inside', fromlist=['start'])"
+TUNING: Final = "__import__('mlflowkit.nbrun.kernel_tuning', fromlist=['apply'])"
+#: What ipykernel says of an error that a display, and not the cell, raised.
+_NOTHING: Final = "NoneType"
 #: Asking a kernel what kind of exception it saw.
 _ASK_SECONDS: Final = 5.0
 
@@ -36,7 +40,7 @@ class Judge:
         self._oom_before = failures.oom_kills()
 
     async def cell_failed(
-        self, index: int, ending: Ending, ask: CellClient | None
+        self, index: int, ending: Ending, ask: CellClient | None, whole: bool = False
     ) -> CellFailed:
         """The error of a cell that did not end well.
 
@@ -44,37 +48,51 @@ class Judge:
             index: The cell.
             ending: How it ended; not "ok".
             ask: Asked what kind of exception it was; None where the kernel has no mlflowkit.
+            whole: It was the time of the whole notebook that ran out.
         """
-        retryable, hint = True, ""
+        retryable, traceback = True, list[str]()
+        source = self._plan.notebook.cells[index].source
+        count = ending.reply.get("execution_count")
         if ending.how == "error":
-            ename, evalue = (
-                str(ending.reply.get("ename")),
-                str(ending.reply.get("evalue")),
-            )
-            hint = failures.hint_for(ename)
-            retryable = ask is None or not await self._is_user_error(ask, ename)
+            ename, evalue, traceback = self._raised(index, ending)
+            hint = failures.hint_for(ename, evalue, self._memory())
+            if ask is not None and ename != BROKEN:
+                retryable = not await self._is_user_error(ask, ename)
         else:
-            ename, evalue, hint = await self._ended_otherwise(ending)
-            told = {
-                "ename": ename,
-                "evalue": evalue,
-                "traceback": [f"{ename}: {evalue}"],
-            }
-            self._record.output(index, {"output_type": "error", **told}, None)
+            traceback = ending.reply.get("traceback") or []
+            ename, evalue, hint = await self._ended_otherwise(ending, whole)
+        if ending.how != "error" or ename == BROKEN:
+            self._record.output(index, failures.as_output(ename, evalue), None)
         return CellFailed(
             self._plan.name,
             index,
             status=ending.how,
-            source=self._plan.notebook.cells[index].source,
+            source=source,
             ename=ename,
             evalue=evalue,
-            traceback=failures.own_frames(ending.reply.get("traceback") or []),
+            line=failures.line_of_cell(source, traceback, count),
+            traceback=failures.own_frames(traceback),
             stream=self._record.outputs.text(index),
             output=str(self._plan.output),
-            values=self._pushed(),
+            values=self.pushed(),
             retryable=retryable,
             hint=hint,
         )
+
+    def _raised(self, index: int, ending: Ending) -> tuple[str, str, list[str]]:
+        """Class and text of what a cell raised, and its traceback."""
+        reply = ending.reply
+        if reply.get("ename") == _NOTHING:
+            reply = self._shown_error(index) or reply
+        # bash says nothing but a number: its exit status
+        ename, evalue = str(reply.get("ename") or "Error"), str(reply.get("evalue"))
+        return ename, evalue, list(reply.get("traceback") or [])
+
+    def _shown_error(self, cell: int) -> Mapping[str, Any] | None:
+        """The last error among a cell's outputs: a broken `_repr_html_` is told there alone."""
+        outputs = self._plan.notebook.cells[cell].get("outputs", [])
+        errors = (out for out in reversed(outputs) if out["output_type"] == "error")
+        return next(errors, None)
 
     async def not_collected(self, ending: Ending) -> CellFailed:
         """The error of a notebook whose cells ran, and whose values could not be taken out."""
@@ -95,11 +113,22 @@ class Judge:
             ename=ename,
             evalue=evalue,
             output=str(self._plan.output),
-            values=self._pushed(),
+            values=self.pushed(),
             hint=hint,
         )
 
-    async def _ended_otherwise(self, ending: Ending) -> tuple[str, str, str]:
+    def _memory(self) -> tuple[int, int]:
+        """The most memory the kernel had, and the most that it may have; 0: not known."""
+        pid = self._kernel.pid
+        peak = max(usage.of(pid).peak, self._kernel.peak_bytes)
+        return peak, usage.memory_limit(pid)
+
+    async def _ended_otherwise(
+        self, ending: Ending, whole: bool = False
+    ) -> tuple[str, str, str]:
+        if ending.how == "timeout" and whole:
+            said = f"the notebook took more than its {self._plan.timeout:g} s"
+            return "NotebookTimeout", said, "Give it more time with execution_timeout=."
         if ending.how == "timeout":
             said = f"the cell took more than its {self._plan.cell_timeout:g} s"
             return "CellTimeout", said, "Give it more time with cell_timeout=."
@@ -116,7 +145,7 @@ class Judge:
         raised = self._io.raised()
         return raised.ename == ename and raised.user_error
 
-    def _pushed(self) -> dict[str, object]:
+    def pushed(self) -> dict[str, object]:
         """What can be read of what was pushed; the failure matters more than the rest."""
         values: dict[str, object] = {}
         for name, stored in self._io.pushed().items():

@@ -26,6 +26,7 @@ _EVENTS: dict[str, type[Any]] = {
         events.PastSettled,
         events.CancelAsked,
         events.RetryAsked,
+        events.InstanceAsked,
     )
 }
 _left_out = msgspec.json.Decoder(dict[int, tuple[TaskId, ...]])

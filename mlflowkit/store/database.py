@@ -22,7 +22,7 @@ from sqlalchemy.pool import QueuePool
 from mlflowkit.errors import HomeUnwritable, StoreDamaged, StoreTooNew
 
 #: The newest migration. `tests/store/test_migrations.py` holds it to the files.
-HEAD = "0004"
+HEAD = "0005"
 BUSY_TIMEOUT_MS = 30_000
 
 

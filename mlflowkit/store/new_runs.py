@@ -15,7 +15,7 @@ from mlflowkit.core.states import RunState
 from mlflowkit.ports import RunRequest, Surroundings
 from mlflowkit.store import codec
 from mlflowkit.store.prepared import Prepared
-from mlflowkit.store.runs import FACTS, StoredRun
+from mlflowkit.store.runs import FACTS, StoredRun, create_run, load_run
 from mlflowkit.store.tables import dags, runs, texts
 
 #: Names that a statement asks for at once.
@@ -31,6 +31,19 @@ _COUNT = Prepared(
 )
 _COLUMNS = [name for name in runs.c.keys() if name != "run_key"]  # noqa: SIM118
 _ADD = Prepared(insert(runs), _COLUMNS)
+
+
+def new_run(
+    tx: Connection, request: RunRequest, engine_id: str, now: datetime
+) -> StoredRun:
+    """One new run in state queued, for the engine that goes on with it.
+
+    Raises:
+        RunExists: the request names an id that is taken.
+    """
+    found = load_run(tx, create_run(tx, request, engine_id, now))
+    assert found is not None
+    return found
 
 
 def create_runs(
@@ -96,6 +109,7 @@ def _row(request: RunRequest, number: int, engine_id: str, now: datetime) -> dic
         "ended_at": None,
         "backfill_id": request.backfill_id,
         "companions": None,
+        "resume": "",
     }
 
 

@@ -91,20 +91,6 @@ def last_success(
     }
 
 
-def unended(tx: Connection, dag_id: str, run_types: Sequence[str]) -> list[RunId]:
-    """Runs of a DAG that have not ended, in the order of their logical dates."""
-    found = tx.execute(
-        select(runs.c.run_id)
-        .where(
-            runs.c.dag_id == dag_id,
-            runs.c.run_type.in_(run_types),
-            runs.c.state.not_in([str(s) for s in RUN_ENDED]),
-        )
-        .order_by(runs.c.logical_date, runs.c.run_key)
-    ).scalars()
-    return [RunId(one) for one in found]
-
-
 def unended_counts(tx: Connection, dag_ids: Sequence[str], run_type: str) -> dict[str, int]:
     """How many runs of each DAG have not ended; those with none are left out."""
     found = tx.execute(

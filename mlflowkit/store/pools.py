@@ -7,15 +7,16 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import delete, select
 
-from mlflowkit.errors import BadPool
+from mlflowkit.core.offers import UNLIMITED
+from mlflowkit.core.spec import DagSpec
+from mlflowkit.core.waits import pool_is_short
+from mlflowkit.errors import BadPool, PoolMissing
 from mlflowkit.store.database import Transaction
 from mlflowkit.store.prepared import upsert
 from mlflowkit.store.tables import pools
 
 DEFAULT_POOL: Final = "default_pool"
 DEFAULT_SLOTS: Final = 128
-#: This many slots: no limit.
-UNLIMITED: Final = -1
 _DEFAULT_DESCRIPTION: Final = "Tasks that name no pool"
 
 
@@ -54,6 +55,25 @@ def list_pools(tx: Transaction) -> list[PoolEntry]:
 def get_pools(tx: Transaction) -> dict[str, int]:
     """Slots by name; -1 is no limit."""
     return {pool.name: pool.slots for pool in list_pools(tx)}
+
+
+def check_pools(tx: Transaction, spec: DagSpec) -> None:
+    """That every task of a DAG can get its slots, before anything of it is saved.
+
+    Raises:
+        PoolMissing: there is no such pool.
+        BadPool: it has fewer slots than the task needs.
+    """
+    slots = get_pools(tx)
+    for task in spec.tasks.values():
+        if task.pool not in slots:
+            raise PoolMissing(task.pool, slots)
+        if pool_is_short(task, slots):
+            why = (
+                f"has {slots[task.pool]} slots, and task {task.task_id!r} needs "
+                f"{task.pool_slots}: give the pool more, or the task fewer (pool_slots=)."
+            )
+            raise BadPool(task.pool, why)
 
 
 def delete_pool(tx: Transaction, name: str) -> bool:

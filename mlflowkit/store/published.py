@@ -12,18 +12,13 @@ from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from mlflowkit.core.spec import DagSpec
 from mlflowkit.core.timetable import (
-    AssetOrTimeSchedule,
-    AssetTriggeredTimetable,
     DagRunInfo,
     DataInterval,
-    timetable_from_json,
-    uris_of,
 )
-from mlflowkit.errors import PublishedElsewhere
 from mlflowkit.ports import RunRequest, Surroundings
-from mlflowkit.store import assets, codec
-from mlflowkit.store.prepared import Prepared, upsert
-from mlflowkit.store.runs import keep_text, read_surroundings, read_text
+from mlflowkit.store import codec
+from mlflowkit.store.prepared import Prepared
+from mlflowkit.store.runs import read_surroundings, read_text
 from mlflowkit.store.tables import published, runs, texts
 
 #: Texts that are asked for at once.
@@ -63,103 +58,18 @@ class PublishedLine(NamedTuple):
     file: str
 
 
-def publish(
-    tx: Connection,
-    spec_json: bytes,
-    bundle: str,
-    surroundings: Surroundings,
-    params_json: bytes,
-    now: datetime,
-    *,
-    paused: bool | None,
-    replace: bool,
-    folder: str = "",
-    file: str = "",
-) -> bool:
-    """Hand a DAG to the scheduler, or give it newer code. Whether anything changed.
-
-    Args:
-        paused: For one that is new; None: not. One that is there stays as it is.
-        replace: Take the place of one of the same id from another file.
-        folder, file: Where the scheduler has it from; empty if a person publishes it.
-
-    Raises:
-        PublishedElsewhere: the id belongs to another file.
-    """
-    spec = codec.decode_spec(spec_json)
-    there = _row(tx, spec.dag_id)
-    if there is not None and not replace and not _is_ours(there, spec, folder):
-        raise PublishedElsewhere(spec.dag_id, there["origin"])
-    text = keep_text(tx, spec_json)
-    around = keep_text(tx, codec.encode(surroundings))
-    changes = {
-        "spec": text,
-        "surroundings": around,
-        "bundle": bundle,
-        "params": params_json,
-        "origin": spec.origin,
-        "folder": folder,
-        "file": file,
-    }
-    if there is not None and all(there[name] == new for name, new in changes.items()):
-        return False
-    before = codec.decode_spec(read_text(tx, there["spec"])) if there is not None else None
-    keeps = before is not None and _timing(before) == _timing(spec)
-    row: dict[str, Any] = dict(there) if there is not None else _fresh(now, bool(paused))
-    if not keeps:  # a schedule that was changed is planned anew, from where it has come to
-        row |= _NOT_PLANNED | {"seen_at": now}
-    elif row["problem"] or "custom" in spec.timetable_json:  # newer code may know better
-        row |= _NOT_PLANNED
-    facts = _facts(spec)
-    if there is not None and there["asset_uris"] != facts["asset_uris"]:
-        assets.forget_others(tx, spec.dag_id, json.loads(facts["asset_uris"]))
-    row |= changes | facts | {"dag_id": spec.dag_id, "published_at": now}
-    tx.execute(upsert(published), row)
-    return True
+#: What is noted of a DAG whose next run is to be worked out anew.
+NOT_PLANNED = {"next_due": None, "next_start": None, "next_end": None, "problem": ""}
 
 
-_NOT_PLANNED = {"next_due": None, "next_start": None, "next_end": None, "problem": ""}
-
-
-def _is_ours(there: Any, spec: DagSpec, folder: str) -> bool:
-    """Whether it is the same DAG: of the same file, or of the same folder of files."""
-    if folder and there["folder"] == folder:
-        return True
-    return bool(there["origin"] == spec.origin)
-
-
-def _facts(spec: DagSpec) -> dict[str, Any]:
-    """What the scheduler asks of all DAGs, without reading their specs.
-
-    Raises:
-        BadTimetable: a later version wrote it.
-    """
-    timetable = timetable_from_json(spec.timetable_json)
-    uris: set[str] = set()
-    by_clock = timetable.can_be_scheduled
-    if isinstance(timetable, AssetTriggeredTimetable):
-        uris = set(uris_of(timetable.condition))
-        by_clock = isinstance(timetable, AssetOrTimeSchedule)
-    return {"by_clock": by_clock, "asset_uris": json.dumps(sorted(uris))}
-
-
-def _timing(spec: DagSpec) -> tuple[object, ...]:
-    return spec.timetable_json, spec.start_date, spec.end_date, spec.catchup
-
-
-def _fresh(now: datetime, paused: bool) -> dict[str, Any]:
-    nothing = ("next_due", "next_start", "next_end", "last_start", "last_end")
-    return {**dict.fromkeys(nothing), "paused": paused, "seen_at": now, "problem": ""}
-
-
-def _row(tx: Connection, dag_id: str) -> Any:
+def row_of(tx: Connection, dag_id: str) -> Any:
     found = tx.execute(select(published).where(published.c.dag_id == dag_id))
     return found.mappings().one_or_none()
 
 
 def get(tx: Connection, dag_id: str) -> Published | None:
     """A DAG with its code, or None."""
-    row = _row(tx, dag_id)
+    row = row_of(tx, dag_id)
     return _published(tx, row) if row is not None else None
 
 
@@ -305,7 +215,7 @@ def set_paused(tx: Connection, dag_id: str, paused: bool, now: datetime) -> bool
     counts as missed."""
     values: dict[str, Any] = {"paused": paused}
     if not paused:
-        values |= _NOT_PLANNED | {"seen_at": now}
+        values |= NOT_PLANNED | {"seen_at": now}
     found = tx.execute(
         update(published).where(published.c.dag_id == dag_id).values(**values)
     )

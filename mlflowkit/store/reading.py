@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,7 @@ from mlflowkit.core.view import RunView, task_views
 from mlflowkit.store import codec
 from mlflowkit.store import runs as stored
 from mlflowkit.store.database import Transaction
+from mlflowkit.store.pools import get_pools
 from mlflowkit.store.tables import attempts, runs
 
 
@@ -67,18 +69,27 @@ def run_state(tx: Transaction, run_id: str) -> RunState | None:
     return RunState(found) if found is not None else None
 
 
-def run_view(tx: Transaction, run_id: str, *, engine_alive: bool) -> RunView | None:
-    """A run as people see it, or None."""
+def run_view(
+    tx: Transaction, run_id: str, *, engine_alive: Callable[[], bool]
+) -> RunView | None:
+    """A run as people see it, or None.
+
+    Args:
+        engine_alive: Whether an engine holds the home. Asked after the run was read: one that
+            begins meanwhile may have taken the run over, and is not to be called dead.
+    """
     row = tx.execute(select(runs).where(runs.c.run_id == run_id)).mappings().one_or_none()
     spec = stored.spec_of(tx, run_id)
     if row is None or spec is None:
         return None
+    ended = row["state"] in RUN_ENDED
     run_row = RunRow(run_id=RunId(run_id), cancelled=row["cancelled"])
     tasks = task_views(
         spec,
         run_row,
         stored.node_rows(tx, row["run_key"]),
         stored.instance_rows(tx, row["run_key"]),
+        get_pools(tx) if not ended else None,
     )
     return RunView(
         run_id=run_id,
@@ -86,8 +97,8 @@ def run_view(tx: Transaction, run_id: str, *, engine_alive: bool) -> RunView | N
         run_type=row["run_type"],
         state=row["state"],
         reason=row["reason"],
-        interrupted=row["state"] not in RUN_ENDED
-        and not (engine_alive and row["engine_id"] == stored.lease_holder(tx)),
+        interrupted=not ended
+        and not (row["engine_id"] == stored.lease_holder(tx) and engine_alive()),
         created_at=row["created_at"],
         started_at=row["started_at"],
         ended_at=row["ended_at"],

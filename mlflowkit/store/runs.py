@@ -66,6 +66,7 @@ FACTS = (
     "data_interval_end",
     "created_at",
     "backfill_id",
+    "resume",
 )
 _SAVE_INSTANCE = Prepared(upsert(task_instances), task_instances.c.keys())
 _SAVE_NODE = Prepared(upsert(nodes), nodes.c.keys())
@@ -296,6 +297,11 @@ def change_code(
             surroundings=keep_text(tx, codec.encode(surroundings)),
         )
     )
+
+
+def change_wish(tx: Connection, run_key: int, resume: str) -> None:
+    """How notebooks of the run go on from now on: see `LaunchOrder.resume`."""
+    tx.execute(update(runs).where(runs.c.run_key == run_key).values(resume=resume))
 
 
 # ── a turn ──────────────────────────────────────────────────────────────────

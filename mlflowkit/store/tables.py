@@ -108,6 +108,8 @@ runs = Table(
     Column("ended_at", UtcDateTime, nullable=True),
     Column("backfill_id", Integer, nullable=True),
     Column("companions", String(64), nullable=True),  # hash of a text
+    #: "cell": who had it tried again wants notebooks to go on from the failed cell.
+    Column("resume", String(20), nullable=False, server_default=""),
     _one_of("state", RunState),
     Index(None, "dag_id", "number"),
     Index(None, "state"),

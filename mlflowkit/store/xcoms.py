@@ -147,6 +147,23 @@ def get_xcom(
     return _value(found) if found is not None else None
 
 
+def of_attempt(
+    tx: Connection, run_id: str, task_id: str, map_index: int, number: int
+) -> dict[str, StoredValue]:
+    """The XComs of a task instance by key, if they are those of this attempt."""
+    found = tx.execute(
+        select(*_COLUMNS)
+        .join(runs, runs.c.run_key == xcoms.c.run_key)
+        .where(
+            runs.c.run_id == run_id,
+            xcoms.c.task_id == task_id,
+            xcoms.c.map_index == map_index,
+            xcoms.c.attempt == number,
+        )
+    )
+    return {row.key: _value(row) for row in found}
+
+
 def page_xcoms(
     tx: Connection,
     run_key: int,

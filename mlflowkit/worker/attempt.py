@@ -36,11 +36,14 @@ from mlflowkit.worker.context import TaskInstance, build_context, check_key
 from mlflowkit.worker.processes import leave_fork
 from mlflowkit.worker.protocol import Ended
 from mlflowkit.worker.pulls import Pulls, stored_value
-from mlflowkit.worker.sides import Code, Executable, Link, Values
+from mlflowkit.worker.sides import Code, Executable, Inputs, Link, Values
 from mlflowkit.worker.telling import leave_fork_with, one_line, sendable, story
 
 #: What a callback of a run hears where nothing else is to be said: Airflow's words.
 RUN_REASONS = {"success": "success", "failure": "task_failure"}
+
+#: Bytes of small values of a failed attempt that are kept; large ones are artifacts.
+MOST_LEFT_BEHIND = 1024 * 1024
 
 __all__ = ["Attempt", "Code", "Executable", "Link", "Values"]
 
@@ -120,6 +123,16 @@ class Attempt:
         line = {"kind": event.kind, "cell": event.cell, **event.facts}
         self._link.note(json.dumps(line, default=str).encode())
 
+    def _inputs(self) -> Inputs:
+        return Inputs(
+            resolve=lambda task_id, key: self.pull(task_id, key, None),
+            params=self.params,
+            axes=dict(self.order.axes),
+            item=self._pulls.item,
+            count=self._pulls.count,
+            context=self.context,
+        )
+
     # ── running ─────────────────────────────────────────────────────────────
 
     def run(self) -> Ended:
@@ -129,15 +142,7 @@ class Attempt:
         attempt = self.order.attempt
         try:
             with as_running(self):
-                task = self._code.prepare(
-                    attempt.task_id,
-                    lambda task_id, key: self.pull(task_id, key, None),
-                    self.params,
-                    dict(self.order.axes),
-                    self._pulls.item,
-                    self._pulls.count,
-                    self.context,
-                )
+                task = self._code.prepare(attempt.task_id, self._inputs())
                 kept, key = self._kept_result()
                 if kept is not None:
                     return kept
@@ -291,14 +296,25 @@ class Attempt:
         elif isinstance(exc, UserError):
             why, retryable = f"{type(exc).__name__}: {exc}", False
         stored = self._exception_as_value(exc)
+        facts = self._told() | self._left_behind()
         return Ended(
             self.order.attempt,
             "failed",
             why=sendable(why),
             error=sendable(story()),
             retryable=retryable,
-            facts=self._told() | ({"exception": stored} if stored is not None else {}),
+            facts=facts | ({"exception": stored} if stored is not None else {}),
         )
+
+    def _left_behind(self) -> dict[str, Any]:
+        """What it pushed before it failed: for people; no task ever sees it."""
+        kept: dict[str, StoredValue] = {}
+        room = MOST_LEFT_BEHIND
+        for key, value in self._pushed.items():
+            room -= len(value.inline or b"")
+            if room >= 0:
+                kept[key] = value
+        return {"pushed": kept} if kept else {}
 
     def _exception_as_value(self, exc: BaseException) -> StoredValue | None:
         """The exception itself, for the person who waits; None if it cannot travel, or if it

@@ -18,13 +18,14 @@ import msgspec
 from mlflowkit.core.spec import AttemptId
 from mlflowkit.errors import AskedOutsideTask, EngineRefused, InternalError
 from mlflowkit.ports import LaunchOrder
-from mlflowkit.worker import masking, processes, threads
+from mlflowkit.worker import elsewhere, masking, processes, threads
 from mlflowkit.worker.attempt import Link
 from mlflowkit.worker.protocol import (
     LARGEST_ENDED,
     Answer,
     Ask,
     BlockingChannel,
+    Elsewhere,
     Ended,
     Mask,
     Note,
@@ -79,6 +80,11 @@ class ChannelLink:
             return
         with self._asking:
             self._answer_to(Mask(values))
+
+    def elsewhere(self, pid: int, ended: bool) -> None:
+        """Tell the supervisor of a process that is not below it and works for the attempt."""
+        if os.getpid() == self._pid:
+            self._channel.send(Elsewhere(pid, ended))
 
     def _answer_to(self, question: Ask | Mask) -> Answer:
         self._channel.send(question)
@@ -141,6 +147,7 @@ def serve_child(
     interrupts = _Interrupts()
     link = ChannelLink(channel)
     masking.tell_with(link.mask)
+    elsewhere.tell_with(link.elsewhere)
     known = False
     while (message := link.next_order()) is not None:
         if not known:

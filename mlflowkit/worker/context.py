@@ -100,6 +100,8 @@ class TaskInstance:
         self.max_tries = order.max_tries - 1
         #: When its first attempt started, over reschedules and retries. Aware, UTC.
         self.first_started_at = order.first_started_at or datetime.now(UTC)
+        #: "cell": a person had the run tried again, and wants notebooks to go on where they failed.
+        self.resume = order.resume
         #: How often it gave its place back to look again later.
         self.poke_count = order.reschedules
         self.log = logging.getLogger(f"mlflowkit.task.{self.task_id}")
@@ -165,6 +167,11 @@ class TaskInstance:
     def output_base(self) -> str:
         """Where an executed notebook goes, without suffix; empty if nowhere in particular."""
         return self._order.output_base
+
+    @property
+    def log_path(self) -> str:
+        """The file with its log, `…/fit.2.log`; empty if there is none."""
+        return self._order.log
 
     def xcom_push(self, key: str, value: object) -> None:
         """Give a value to other tasks. They see it once this attempt has succeeded.

@@ -22,9 +22,10 @@ from mlflowkit.core.masking import (
     can_be_hidden,
     looks_secret,
     secrets_by_name,
+    stored_forms,
 )
 from mlflowkit.core.values import StoredValue
-from mlflowkit.errors import InvalidConnection
+from mlflowkit.errors import InvalidConnection, SecretTooShort
 from mlflowkit.worker.protocol import Ended
 
 log = logging.getLogger("mlflowkit.secrets")
@@ -86,6 +87,39 @@ def hide(values: Iterable[str], what: str) -> None:
         tell(new)
 
 
+# ── what may not be stored ──────────────────────────────────────────────────
+
+#: What was asked for with `secret(...)`: the forms in which it is stored, by what it is.
+_guarded: dict[str, set[bytes]] = {}
+
+
+def guard(values: Iterable[str], what: str) -> None:
+    """Hide these values, and refuse to store anything that holds one of them.
+
+    Raises:
+        SecretTooShort: one of them is too short to be hidden.
+    """
+    values = [value for value in values if value]
+    if not all(map(can_be_hidden, values)):
+        raise SecretTooShort(what, SHORTEST)
+    hide(values, what)
+    for value in values:
+        _guarded.setdefault(what, set()).update(stored_forms(value))
+
+
+def longest_guarded() -> int:
+    """Bytes of the longest form of a guarded secret; 0 where no `secret(...)` was used."""
+    return max((len(form) for forms in _guarded.values() for form in forms), default=0)
+
+
+def guarded_in(data: bytes) -> str:
+    """Of which guarded secret a form stands in `data`; empty if of none."""
+    for what, forms in _guarded.items():
+        if any(form in data for form in forms):
+            return what
+    return ""
+
+
 def _texts(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
@@ -130,10 +164,7 @@ def masked_end(ended: Ended) -> Ended:
     previews do not."""
     if not _masker:
         return ended
-    facts = {
-        key: _masked_value(fact) if isinstance(fact, StoredValue) else _masker.value(fact)
-        for key, fact in ended.facts.items()
-    }
+    facts = {key: _masked_fact(fact) for key, fact in ended.facts.items()}
     return msgspec.structs.replace(
         ended,
         why=_masker.text(ended.why),
@@ -141,6 +172,14 @@ def masked_end(ended: Ended) -> Ended:
         values=[(key, _masked_value(value)) for key, value in ended.values],
         facts=facts,
     )
+
+
+def _masked_fact(fact: object) -> object:
+    if isinstance(fact, StoredValue):
+        return _masked_value(fact)
+    if isinstance(fact, Mapping) and any(isinstance(v, StoredValue) for v in fact.values()):
+        return {key: _masked_fact(inner) for key, inner in fact.items()}
+    return _masker.value(fact)
 
 
 def _masked_value(value: StoredValue) -> StoredValue:

@@ -141,6 +141,15 @@ def nobody_holds(path: Path) -> bool:
     return True
 
 
+def resident_bytes(pid: int) -> int:
+    """Memory that a process has now; 0 when it is gone."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
 def with_mark(name: str, value: str) -> Iterator[int]:
     """Processes of this user whose environment, as they were started, has `name=value`
     or `name=value/…`."""

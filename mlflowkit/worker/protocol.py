@@ -1,7 +1,7 @@
 """The one protocol between engine, supervisor and child: what is said, and how it is framed.
 
     engine ──Order, Kill, Close, Answer──▶ supervisor ──Order, Answer, Close──▶ child
-    engine ◀─Started, Ended, Ask───────── supervisor ◀─Ended, Ask, Note, Mask── child
+    engine ◀─Started, Ended, Ask───────── supervisor ◀─Ended, Ask, Note, Mask, Elsewhere── child
 
 One stream socket on each side. A frame is 4 bytes of length (big endian, of what
 follows), 1 byte of kind, and a MessagePack body. Order is kept; nothing is lost while
@@ -117,6 +117,17 @@ class Mask(msgspec.Struct, frozen=True):
     answer: bool = True
 
 
+class Elsewhere(msgspec.Struct, frozen=True):
+    """Child to supervisor: a process that is not below it works for its attempt, or no more.
+
+    The attempt is reported ended only when such processes are dead, too.
+    """
+
+    pid: int
+    #: It is dead, or works for somebody else now.
+    ended: bool = False
+
+
 class Fork(msgspec.Struct, frozen=True):
     """Engine to template: make a supervisor on the socket that comes with this."""
 
@@ -161,6 +172,7 @@ Message = (
     | Recall
     | Returned
     | Mask
+    | Elsewhere
 )
 _KINDS: tuple[type[Any], ...] = (
     Order,
@@ -177,6 +189,7 @@ _KINDS: tuple[type[Any], ...] = (
     Recall,
     Returned,
     Mask,
+    Elsewhere,
 )
 _NUMBER = {cls: bytes([i]) for i, cls in enumerate(_KINDS)}
 _DECODERS = [msgspec.msgpack.Decoder(cls) for cls in _KINDS]

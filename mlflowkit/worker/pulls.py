@@ -4,7 +4,7 @@ that it asks the engine for."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from mlflowkit.core.spec import RETURN_VALUE, DagSpec
 from mlflowkit.core.values import StoredValue
@@ -16,6 +16,9 @@ from mlflowkit.worker.sides import Link, Values
 
 class Pulls:
     """What one attempt may read."""
+
+    #: Whether what was never pushed is None, as in Airflow, and no error.
+    lenient: ClassVar[bool] = False
 
     def __init__(
         self, order: LaunchOrder, spec: DagSpec, values: Values, link: Link
@@ -51,7 +54,7 @@ class Pulls:
         if given is not None or (ahead in self._order.inputs and key == RETURN_VALUE):
             return given
         found = self._link.ask("xcom", task_id=task_id, key=key, map_index=map_index)
-        if found["value"] is None and found["succeeded"]:
+        if found["value"] is None and found["succeeded"] and not self.lenient:
             raise UnknownXCom(self._order.attempt.task_id, task_id, key, found["keys"])
         return stored_value(found["value"])
 

@@ -3,11 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from mlflowkit.core.spec import DagSpec
 from mlflowkit.core.values import StoredValue
 from mlflowkit.worker.run_context import Context
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """What is put in the place of what stands for it in a task's arguments."""
+
+    #: (task id, key) gives an XCom.
+    resolve: Callable[[str, str], object]
+    #: The run's parameters.
+    params: Mapping[str, Any]
+    #: For each argument that is mapped over: which of its items is this instance's.
+    axes: Mapping[str, int]
+    #: (task id, key, index) gives one item of an XCom, (task id, key) how many there are.
+    item: Callable[[str, str, int], object]
+    count: Callable[[str, str], int]
+    #: Gets what belongs to the task: `task`, `conn`, `var`, `macros`.
+    context: Context
 
 
 class Executable(Protocol):
@@ -21,16 +39,7 @@ class Code(Protocol):
 
     @property
     def spec(self) -> DagSpec: ...
-    def prepare(
-        self,
-        task_id: str,
-        resolve: Callable[[str, str], object],
-        params: Mapping[str, Any],
-        axes: Mapping[str, int],
-        item: Callable[[str, str, int], object],
-        count: Callable[[str, str], int],
-        context: Context,
-    ) -> Executable:
+    def prepare(self, task_id: str, inputs: Inputs) -> Executable:
         """The task, with XComs, parameters and its mapped arguments put in place, and its
         templates rendered."""
         ...

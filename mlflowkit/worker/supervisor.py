@@ -24,13 +24,14 @@ import msgspec
 
 from mlflowkit.core.masking import Masker, StreamMasker
 from mlflowkit.ports import LaunchOrder
-from mlflowkit.worker import processes
+from mlflowkit.worker import elsewhere, processes
 from mlflowkit.worker.protocol import (
     FRAME_ERRORS,
     Answer,
     Ask,
     BlockingChannel,
     Close,
+    Elsewhere,
     Ended,
     Frames,
     Kill,
@@ -49,6 +50,8 @@ from mlflowkit.worker.protocol import (
 RunChild = Callable[[BlockingChannel, int, bytes], None]
 #: A child that was told to end gets this long for its exit handlers.
 EXIT_GRACE_SECONDS = 5.0
+#: Processes that work for an attempt elsewhere end by themselves when it does.
+ELSEWHERE_SECONDS = 5.0
 HOLD_SECONDS = 0.004
 
 
@@ -83,6 +86,27 @@ class Child:
         #: The secrets it has met; nothing of its output is written but through this.
         self.masker = Masker()
         self.masked = StreamMasker(self.masker)
+        #: Processes that are not below it and work for its attempt: pid → pidfd.
+        self.elsewhere: dict[int, int] = {}
+
+    def told_of(self, message: Elsewhere) -> None:
+        if message.ended:
+            pidfd = self.elsewhere.pop(message.pid, None)
+        elif message.pid in self.elsewhere:
+            return
+        else:
+            pidfd = elsewhere.watch(message.pid)
+            if pidfd is not None:
+                self.elsewhere[message.pid] = pidfd
+            return
+        if pidfd is not None:
+            os.close(pidfd)
+
+    def end_elsewhere(self) -> None:
+        """Nothing works for its attempt anywhere when this returns."""
+        elsewhere.wait_for(self.elsewhere.values(), ELSEWHERE_SECONDS)
+        for pid in list(self.elsewhere):
+            os.close(self.elsewhere.pop(pid))
 
     def send(self, message: Message) -> None:
         try:
@@ -94,6 +118,8 @@ class Child:
         self.sock.close()
         os.close(self.out)
         os.close(self.pidfd)
+        for pidfd in self.elsewhere.values():
+            os.close(pidfd)
 
 
 class Supervisor:
@@ -297,6 +323,8 @@ class Supervisor:
             child.masker.add(message.values)
             if message.answer:
                 child.send(Answer(b""))
+        elif isinstance(message, Elsewhere):
+            child.told_of(message)
         elif isinstance(message, Ended) and self._current is not None:
             self._attempt_ended(message)
         elif isinstance(message, Ask):
@@ -321,6 +349,7 @@ class Supervisor:
     def _attempt_ended(self, ended: Ended) -> None:
         assert self._child is not None
         self._drain(self._child, to_mark=True)
+        self._child.end_elsewhere()
         if self._kill is not None:
             self._remove_child()
         self._finish(ended)
@@ -352,6 +381,7 @@ class Supervisor:
         before, self._memory_kills = self._memory_kills, processes.out_of_memory_kills()
         memory = self._memory_kills > before
         processes.kill_all_below(spare=self._spared())  # first: it may write without end
+        child.end_elsewhere()
         self._drain(child, to_mark=False)
         self._forget(child)
         if self._current is not None and self._current is not order:
@@ -416,6 +446,7 @@ class Supervisor:
         processes.send(child.pid, signal.SIGKILL)
         os.waitpid(child.pid, 0)
         processes.kill_all_below(spare=self._spared())  # first: it may write without end
+        child.end_elsewhere()
         self._drain(child, to_mark=False)
         self._forget(child)
 

@@ -20,7 +20,7 @@ from mlflowkit.operators import (
     TriggerDagRunOperator,
 )
 from mlflowkit.run_handle import RunHandle, RunList
-from mlflowkit.store import published
+from mlflowkit.store.publish import publish as publish_dag
 from tests.engine.conftest import World, home
 
 __all__ = ["home"]
@@ -151,16 +151,7 @@ def publish(world: World, dag: DAG) -> None:
     """Hand a DAG to the engine, which may then start it by its id."""
     request = make_request(dag, {}, {}, world.home)
     with world.engine.database.writing() as tx:
-        published.publish(
-            tx,
-            request.spec_json,
-            request.bundle,
-            request.surroundings,
-            request.params_json,
-            datetime.now(UTC),
-            paused=None,
-            replace=False,
-        )
+        publish_dag(tx, request, datetime.now(UTC), paused=None, replace=False)
 
 
 def parent(**options: Any) -> DAG:

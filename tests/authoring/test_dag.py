@@ -306,9 +306,10 @@ def test_a_dag_shows_itself_as_text() -> None:
         train(load())
         load.expand(n=[1, 2])
     assert repr(d) == ("DAG d: 3 tasks\n  load\n  load >> train\n  load__1 (mapped over n)")
-    assert d._repr_html_() == (
-        "<pre>DAG d: 3 tasks\n  load\n  load &gt;&gt; train\n  load__1 (mapped over n)</pre>"
-    )
+    shown = d._repr_mimebundle_()
+    assert shown["text/plain"] == repr(d)
+    assert shown["text/html"] == d._repr_html_()
+    assert shown["image/svg+xml"].startswith("<svg ")
 
 
 def test_operators_made_outside_join_the_dag_of_their_neighbour() -> None:

@@ -156,6 +156,7 @@ def test_a_notebook_task_hands_its_order_over_and_gives_out_each_value(
             output=output,
             cwd=fit.parent,
             state_dir=tmp_path / "state",
+            checkpoint="auto",
         )
     ]
 

@@ -12,7 +12,7 @@ from mlflowkit import DAG, Asset, BashOperator, EmptyOperator, TriggerRule, dag,
 from mlflowkit.authoring.bundle import make_bundle
 from mlflowkit.authoring.option_values import CACHE_FOREVER
 from mlflowkit.core.spec import RetryPolicy, TaskId, TaskSpec
-from mlflowkit.errors import BadOption, OptionNotHere, UnknownOption
+from mlflowkit.errors import BadOption, OptionNotHere, UnknownOption, UserError
 
 from .conftest import Project, told
 
@@ -336,3 +336,22 @@ def test_the_fingerprint_of_a_task_does_not_hang_on_its_options(project: Project
         return type("One", (), {"spec": lambda self: replace(spec)})()
 
     assert fingerprint() == fingerprint(pool="gpu", trigger_rule="always", owner="me")
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        (
+            "code",
+            "option 'code' of DAG 'd' belongs to retry(), as in run.retry(code='same'): "
+            "run() takes the code as it is now.",
+        ),
+        ("targets", "DAG 'd' has no parameter 'targets' (it has: logical_date, refresh, "),
+    ],
+)
+def test_an_option_that_run_does_not_heed_is_refused(name: str, told: str) -> None:
+    with DAG("d") as dag:
+        task(task_id="a")(str)()
+    with pytest.raises(UserError) as caught:
+        dag.run(**{name: "same"})
+    assert str(caught.value).startswith(told)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import threading
 import time
@@ -246,3 +247,14 @@ def test_a_wait_on_the_real_clock_is_as_long_as_asked_and_can_be_interrupted() -
         waiting.wait(30)
     helper.join()
     assert time.monotonic() - started < 5
+
+
+def test_a_persons_own_sensor_may_raise_the_timeout_with_its_own_words() -> None:
+    raised = SensorTimeout("nothing came until noon")
+    assert (str(raised), raised.task_id, raised.waited) == (
+        "nothing came until noon",
+        "",
+        None,
+    )
+    travelled = pickle.loads(pickle.dumps(SensorTimeout("s", 90.0, 60.0)))
+    assert str(travelled) == str(SensorTimeout("s", 90.0, 60.0))

@@ -35,7 +35,7 @@ def plant_early_launch() -> None:
     def early(self: Turns, *args: Any) -> Any:
         entries = save(self, *args)
         engine = engines[-1]
-        engine._carry_out(entries)
+        engine.carrying_out.work(entries)
         until = time.monotonic() + PLANTED_SECONDS
         while entries and time.monotonic() < until:
             engine.loop.run_once(0.02)

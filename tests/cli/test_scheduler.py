@@ -143,6 +143,21 @@ def test_the_tasks_of_a_folder_find_its_modules(terminal: Terminal) -> None:
         wait_until(lambda: any(r.state == "success" for r in runs(terminal)), "a success")
 
 
+def test_files_for_airflow_are_followed_beside_ours(terminal: Terminal) -> None:
+    write(terminal)
+    text = (
+        "from airflow import DAG\nfrom airflow.operators.empty import EmptyOperator\n"
+        "with DAG('theirs', schedule_interval=None):\n    EmptyOperator(task_id='a')\n"
+    )
+    (terminal.folder / "pipelines" / "b.py").write_text(text)
+    with scheduler(terminal, "--airflow") as one:
+        one.says("new, and paused: a, theirs")
+        started = fine(terminal("dags", "trigger", "theirs", "--json")).json()["run_id"]
+        assert started == "theirs/1"
+        wait_until(lambda: [r.state for r in runs(terminal, "theirs")] == ["success"], "it")
+        assert one.interrupt() == 0
+
+
 def test_an_engine_in_the_background_plans_until_its_scheduler_leaves(
     terminal: Terminal,
 ) -> None:

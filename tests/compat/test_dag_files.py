@@ -26,6 +26,7 @@ STORIES = [
         _all(OK, "start", "extract", "transform", "load", "report"),
     ),
     ("etl_taskflow_3.py", None, {}, OK, _all(OK, "extract", "transform", "load")),
+    ("outputs_2.py", None, {}, FAILED, {**_all(OK, "gives", "takes"), "waits": FAILED}),
     (
         "branching_2.py",
         None,

@@ -27,6 +27,7 @@ from mlflowkit.core.events import (
     AttemptSucceeded,
     CancelAsked,
     Event,
+    InstanceAsked,
     PastSettled,
     PlacesOffered,
     RetryAsked,
@@ -39,7 +40,7 @@ from mlflowkit.core.spec import AttemptId, DagSpec, RunId, TaskId
 from mlflowkit.core.states import RUN_ENDED, TaskState
 from mlflowkit.errors import IllegalEvent
 from tests.core.drawing import dags
-from tests.core.drill import BAD, ENDS, Drill, success_of
+from tests.core.drill import BAD, ENDS, LATER, OUT, Drill, success_of
 from tests.core.world import RUN, anatomy
 
 WHICH = st.integers(0, 10_000)
@@ -128,6 +129,8 @@ class AnyOrderOfEvents(Drill):
             self.tell(event)
             return
         self.illegal(RetryAsked((TaskId("nobody"),)))
+        if self.world.rows.run.state not in RUN_ENDED:
+            self.illegal(InstanceAsked(TaskId("nobody"), -1, "stop"))
         if self.world.rows.run.state not in RUN_ENDED:
             self.illegal(RetryAsked())
 
@@ -228,6 +231,39 @@ class AnyOrderOfEvents(Drill):
         self.world.now = late if seconds is None else here + timedelta(seconds=seconds)
         self.tell(TimePassed())
 
+    @precondition(lambda self: self.alive)
+    @rule(which=WHICH, sure=st.sampled_from([False, False, True]))
+    def stopped(self, which: int, sure: bool) -> None:
+        """A person stops one attempt: it is killed once, and not tried again."""
+        if not sure:
+            return
+        attempt = self.pick_alive(which)
+        self.tell(InstanceAsked(attempt.task_id, attempt.map_index, "stop"))
+        assert self.alive[attempt], "it was not killed"
+        self.tell(InstanceAsked(attempt.task_id, attempt.map_index, "stop"))
+
+    @precondition(lambda self: self.world.rows.instances)
+    @rule(which=WHICH, what=st.sampled_from(["retry_now", "give_up", "stop", "dance"]))
+    def asked_of_one(self, which: int, what: str) -> None:
+        """Of any instance, whatever it does: only what waits for its next try hears it."""
+        where = sorted(self.world.rows.instances)[which % len(self.world.rows.instances)]
+        before = self.world.rows.instances[where]
+        waited, ended = before.state in LATER, self.world.rows.run.state in RUN_ENDED
+        if what == "stop" and before.state in OUT:
+            return  # see `stopped`
+        if what == "retry_now" and waited and not ended:
+            self.due.pop(where, None)
+        self.tell(InstanceAsked(*where, what))
+        after = self.world.rows.instances[where]
+        if ended or not waited or what not in ("retry_now", "give_up"):
+            assert not self.world.outcome, "it changed something that nobody asked for"
+        elif what == "retry_now":
+            assert (after.state, after.alarm) == (TaskState.SCHEDULED, None)
+            assert after.failures == before.failures
+        else:
+            failed = before.state is TaskState.UP_FOR_RETRY
+            assert after.state is (TaskState.FAILED if failed else TaskState.SKIPPED)
+
     @precondition(lambda self: self.world.rows.run.state not in RUN_ENDED)
     @rule(sure=st.sampled_from([False] * 4 + [True]))
     def cancel(self, sure: bool) -> None:
@@ -246,15 +282,19 @@ class AnyOrderOfEvents(Drill):
             self.cancel_asked()
 
     @precondition(lambda self: self.world.rows.run.state in RUN_ENDED)
-    @rule(which=st.sampled_from([[], [0]]) | st.lists(WHICH, max_size=2))
-    def retry(self, which: list[int]) -> None:
+    @rule(
+        which=st.sampled_from([[], [0]]) | st.lists(WHICH, max_size=2),
+        alone=st.sampled_from([False, False, True]),
+    )
+    def retry(self, which: list[int], alone: bool) -> None:
+        self.alone = alone
         names = list(self.world.spec.tasks)
         chosen = tuple(names[i % len(names)] for i in which) if names else ()
         before = dict(self.world.rows.instances)
         self.closed = self.cancels = 0
         self.due.clear()
         self.forget_choices(self.those_that_run_again(chosen))
-        self.tell(RetryAsked(chosen))
+        self.tell(RetryAsked(chosen, alone))
         if not self.world.rows.run.cancelled:  # by `fail_fast`, at once
             self.retry_is_what_was_asked(chosen, before)
 
@@ -270,6 +310,8 @@ class AnyOrderOfEvents(Drill):
         return row.state in BAD or row.reason == "cancelled"
 
     def with_all_below(self, chosen: tuple[TaskId, ...]) -> set[TaskId]:
+        if self.alone:
+            return set(chosen)
         return {*chosen, *(b for task_id in chosen for b in self.oracle.below(task_id))}
 
     def retry_is_what_was_asked(
@@ -343,7 +385,9 @@ def test_the_drill_reaches_every_event_and_every_state() -> None:
     if not AnyOrderOfEvents.seen or settings().max_examples < ENOUGH:
         pytest.skip("the drill did not run in this process, or only for a moment")
     events = {e.__name__ for e in (RunOpened, PlacesOffered, TimePassed, CancelAsked)}
-    events |= {e.__name__ for e in (RetryAsked, AttemptStarted, PastSettled, *ENDS)}
+    events |= {
+        e.__name__ for e in (RetryAsked, InstanceAsked, AttemptStarted, PastSettled, *ENDS)
+    }
     # "removed" takes an expansion that shrinks: too rare to count on, and told in the stories.
     states = {str(s) for s in TaskState} - {"removed"}
     assert events | states <= AnyOrderOfEvents.seen

@@ -28,6 +28,8 @@ HARMLESS = {
     "functools",
     "graphlib",
     "hashlib",
+    "html",
+    "unicodedata",
     "heapq",
     "itertools",
     "json",

@@ -15,7 +15,8 @@ from mlflowkit.core.events import AttemptFailed, AttemptStarted, AttemptSucceede
 from mlflowkit.core.spec import AttemptId, DagId
 from mlflowkit.core.timetable import Timetable, timetable_to_json
 from mlflowkit.engine.process import EngineProcess
-from mlflowkit.engine.schedules import FolderDag
+from mlflowkit.engine.published_dags import FolderDag
+from mlflowkit.engine.triggers import trigger
 from mlflowkit.ports import LaunchOrder, Report
 from mlflowkit.run_handle import RunHandle, RunList
 from mlflowkit.store import codec, published
@@ -46,6 +47,8 @@ class EagerExecutor:
         self.failing: set[str] = set()
         #: What a task says of the assets that it updates: its task id, URI, extra as JSON.
         self.assets: dict[str, list[tuple[str, bytes]]] = {}
+        #: What code outside tasks answers, in order, by the run's id.
+        self.answers: dict[str, list[bytes]] = {}
         self.out: list[AttemptId] = []
         self.launched: list[AttemptId] = []
         self.killed: list[AttemptId] = []
@@ -74,7 +77,9 @@ class EagerExecutor:
         if self.failing & {one.task_id, f"{one.run_id} {one.task_id}"}:
             return Report(event=AttemptFailed(one, "on purpose"))
         assets = self.assets.get(one.task_id, [])
-        return Report(event=AttemptSucceeded(one), assets=assets)
+        answers = self.answers.get(one.run_id, [])
+        answer = answers.pop(0) if one.number < 0 and answers else b""
+        return Report(event=AttemptSucceeded(one), assets=assets, answer=answer)
 
     def kill(self, attempt: AttemptId, why: str) -> None:
         self.killed.append(attempt)
@@ -114,7 +119,7 @@ class Office:
     ) -> None:
         for dag in dags:
             request = make_request(dag, {}, {}, self.home)
-            self.engine.schedules.publish(request, paused=paused, replace=replace)
+            self.engine.dags.publish(request, paused=paused, replace=replace)
 
     def publish_copies(self, dag: DAG, timetables: Mapping[str, Timetable]) -> None:
         """The same DAG many times: with these ids, by these timetables."""
@@ -126,7 +131,7 @@ class Office:
             one = replace(spec, dag_id=DagId(dag_id), timetable_json=text)
             copy = replace(request, dag_id=dag_id, spec_json=codec.encode_spec(one))
             copies.append(FolderDag(request=copy, file="", paused=False))
-        self.engine.schedules.publish_all(copies, "/copies")
+        self.engine.dags.publish_all(copies, "/copies")
 
     def pass_time(self, to: datetime | timedelta) -> None:
         """The clock shows `to`, or so much more; the engine does what is to be done."""
@@ -147,7 +152,7 @@ class Office:
     def _quiet(self) -> bool:
         engine, schedules = self.engine, self.engine.schedules
         due = any(left <= 0 for left in schedules.seconds_left())
-        waiting = engine._events or engine._reports or engine._again
+        waiting = engine._events or engine._reports or engine._again or engine.later
         under_way = any(not one.run.ended for one in engine.all_owned())
         return not (due or waiting or under_way or engine.service_attempts)
 
@@ -186,7 +191,10 @@ class Office:
 
     def line(self, dag_id: str) -> published.Published:
         """What the scheduler knows of a DAG."""
-        return self.engine.schedules.known(dag_id)
+        return self.engine.dags.known(dag_id)
+
+    def trigger(self, dag_id: str, **options: Any) -> str | None:
+        return trigger(self.engine, dag_id, **options)
 
     def backfill(
         self, dag: DAG, dates: list[datetime], *, max_active: int = 10, rerun: str = ""
@@ -198,7 +206,7 @@ class Office:
             rerun=rerun,
             max_active=max_active,
         )
-        return self.engine.schedules.backfill(order)
+        return self.engine.backfills.start(order)
 
     def close(self) -> None:
         self.engine.close()

@@ -31,7 +31,7 @@ def update(office: Office, *names: str) -> None:
     for name in names:
         office.executor.assets = {name: [(f"s3://{name}", b'{"rows": 3}')]}
         office.publish(updating(f"makes_{name}", name))
-        office.engine.schedules.trigger(f"makes_{name}")
+        office.trigger(f"makes_{name}")
         office.settle()
 
 
@@ -86,9 +86,9 @@ def test_a_run_reads_the_events_that_started_it(office: Office) -> None:
 def test_a_paused_dag_hears_nothing_of_its_assets(office: Office) -> None:
     office.publish(made(schedule=A & B))
     update(office, "a")
-    office.engine.schedules.pause("d", True)
+    office.engine.dags.pause("d", True)
     update(office, "b")
-    office.engine.schedules.pause("d", False)
+    office.engine.dags.pause("d", False)
     office.settle()
     assert office.rows("d") == []
     update(office, "b")

@@ -98,7 +98,7 @@ def test_what_has_not_begun_can_be_taken_back_and_made_anew(office: Office) -> N
     office.executor.hold = True
     outcome = office.backfill(made(), MAY[:4], max_active=1)
     office.until(lambda: office.executor.out)
-    gone = office.engine.schedules.withdraw(outcome.backfill_id)
+    gone = office.engine.backfills.withdraw(outcome.backfill_id)
     assert gone == ["d/2", "d/3", "d/4"]
     assert office.states("d") == {"05-01T00:00": "running"}
     office.executor.hold = False
@@ -186,7 +186,7 @@ def test_a_run_that_a_person_starts_has_no_past_and_is_none(office: Office) -> N
     office.publish(dag)
     office.settle()
     office.executor.failing = set()
-    office.engine.schedules.trigger("d")
+    office.trigger("d")
     office.settle()
     assert [(r.run_type, r.state) for r in office.rows("d")] == [
         ("scheduled", "failed"),
@@ -217,6 +217,6 @@ def test_the_past_is_remembered_by_the_next_engine(offices: Offices) -> None:
 @pytest.mark.parametrize("name", ["5", "by_hand", "2026-03-01T00:00:00+00:00"])
 def test_a_run_may_have_a_name_of_its_own(office: Office, name: str) -> None:
     office.publish(made(schedule=None))
-    office.engine.schedules.trigger("d", run_id=f"d/{name}")
+    office.trigger("d", run_id=f"d/{name}")
     office.settle()
     assert RunHandle(f"d/{name}", office.home).state == "success"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mlflowkit import DAG, TaskSkipped, task
-from mlflowkit.engine.process import EngineProcess
+from mlflowkit.engine.carrying_out import CarryingOut
 from tests.engine.conftest import World
 
 
@@ -135,9 +135,7 @@ def test_a_callback_that_an_engine_did_not_come_to_is_called_by_the_next_one(
     file = tmp_path / "notes"
     engine = make_engine(home)
     world = World(home, engine)
-    monkeypatch.setattr(
-        EngineProcess, "_call_back", lambda *_: None
-    )  # as if it died before
+    monkeypatch.setattr(CarryingOut, "_call_back", lambda *_: None)  # as if it died before
     run = world.submit(made(file, fine))
     world.until(lambda: run.view().ended)
     engine.close()
@@ -145,7 +143,7 @@ def test_a_callback_that_an_engine_did_not_come_to_is_called_by_the_next_one(
     monkeypatch.setenv("MLFLOWKIT_HOME", str(home))
     engine = make_engine(home)
     try:
-        engine.take_up_calls()
+        engine.carrying_out.take_up_calls()
         World(home, engine).until(lambda: not engine.busy)
     finally:
         engine.close()

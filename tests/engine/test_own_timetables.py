@@ -117,8 +117,8 @@ def test_one_whose_process_dies_is_named_and_asked_again_when_it_is_unpaused(
     office.publish(made(Every("dies", str(tmp_path))))
     office.settle()
     assert "died of SIGKILL" in office.line("d").problem
-    office.engine.schedules.pause("d", True)
-    office.engine.schedules.pause("d", False)
+    office.engine.dags.pause("d", True)
+    office.engine.dags.pause("d", False)
     office.settle()
     assert office.line("d").next == DagRunInfo.interval(NOON, NOON + HOUR)
     assert office.line("d").problem == ""

@@ -134,12 +134,12 @@ def test_a_paused_dag_starts_nothing_and_later_only_its_latest_interval(
     office.publish(made(schedule="@hourly"), paused=True)
     office.pass_time(5 * HOUR)
     assert office.states("d") == {}
-    office.engine.schedules.pause("d", False)
+    office.engine.dags.pause("d", False)
     office.settle()
     assert office.states("d") == {"03-03T16:00": "success"}
-    office.engine.schedules.pause("d", True)
+    office.engine.dags.pause("d", True)
     office.pass_time(5 * HOUR)
-    office.engine.schedules.pause("d", False)
+    office.engine.dags.pause("d", False)
     office.settle()
     office.pass_time(HOUR)
     assert list(office.states("d")) == ["03-03T16:00", "03-03T21:00", "03-03T22:00"]
@@ -150,9 +150,9 @@ def test_of_what_was_due_while_it_was_paused_a_trigger_timetable_runs_the_latest
 ) -> None:
     office.publish(made(schedule=CronTriggerTimetable("0 * * * *", timezone="UTC")))
     office.pass_time(HOUR)
-    office.engine.schedules.pause("d", True)
+    office.engine.dags.pause("d", True)
     office.pass_time(5 * HOUR + MINUTE)
-    office.engine.schedules.pause("d", False)
+    office.engine.dags.pause("d", False)
     office.settle()
     assert list(office.states("d")) == ["03-03T13:00", "03-03T18:00"]
     office.pass_time(HOUR)
@@ -161,9 +161,9 @@ def test_of_what_was_due_while_it_was_paused_a_trigger_timetable_runs_the_latest
 
 def test_with_catchup_what_was_due_while_it_was_paused_is_made_up(office: Office) -> None:
     office.publish(made(schedule="@hourly", start_date=NOON, catchup=True))
-    office.engine.schedules.pause("d", True)
+    office.engine.dags.pause("d", True)
     office.pass_time(3 * HOUR)
-    office.engine.schedules.pause("d", False)
+    office.engine.dags.pause("d", False)
     office.settle()
     assert list(office.states("d")) == ["03-03T12:00", "03-03T13:00", "03-03T14:00"]
 
@@ -224,7 +224,7 @@ def test_what_was_saved_and_not_begun_is_taken_up_by_the_next_scheduler(
     office = offices.open()
     office.publish(made())
     begun: list[object] = []
-    monkeypatch.setattr(office.engine, "begin_new", begun.append)  # as if it died before
+    monkeypatch.setattr(office.engine, "begin", begun.append)  # as if it died before
     office.until(lambda: begun)
     assert list(office.states("d").values()) == ["queued"]
     office = offices.open()
@@ -294,7 +294,7 @@ def test_a_dag_of_another_file_is_not_replaced_unless_asked(office: Office) -> N
 def test_a_deleted_dag_starts_nothing_more_and_keeps_its_runs(office: Office) -> None:
     office.publish(made())
     office.settle()
-    office.engine.schedules.delete("d")
+    office.engine.dags.delete("d")
     office.pass_time(10 * DAY)
     assert office.states("d") == {"03-02T00:00": "success"}
     with pytest.raises(DagNotPublished):
@@ -312,8 +312,7 @@ def test_a_clock_that_was_set_back_starts_nothing_twice(office: Office) -> None:
 def test_a_number_that_a_person_took_for_a_run_is_passed_over(office: Office) -> None:
     office.publish(made(schedule="@hourly"))
     office.settle()
-    schedules = office.engine.schedules
-    schedules.trigger("d", run_id="d/3")
+    office.trigger("d", run_id="d/3")
     office.pass_time(HOUR)
     office.pass_time(HOUR)
     assert [r.run_id for r in office.rows("d")] == ["d/1", "d/3", "d/4", "d/5"]
@@ -337,8 +336,8 @@ def test_what_a_scheduled_run_has_triggered_is_taken_up_with_it(offices: Offices
     office.publish(made(schedule="@hourly"), made("below", schedule=None))
     office.until(lambda: office.executor.out)
     asking = office.rows("d")[0].run_id
-    office.engine.schedules.trigger("below", asked_by=asking)
-    office.engine.schedules.trigger("below")
+    office.trigger("below", asked_by=asking)
+    office.trigger("below")
     office.until(lambda: len(office.executor.out) == 3)
     office = offices.open()
     office.settle()

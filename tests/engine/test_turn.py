@@ -179,7 +179,7 @@ def test_what_was_saved_and_not_carried_out_is_worked_by_the_next_engine(
 ) -> None:
     world, executor = make()
     run = world.submit(two_steps())
-    world.engine._carry_out = lambda entries: None  # type: ignore[method-assign]
+    world.engine.carrying_out.work = lambda entries: None  # type: ignore[method-assign]
     world.until(lambda: states(run)["first"] == "queued")
     assert executor.launched == []
     die(world)
@@ -214,7 +214,7 @@ def test_a_cancel_that_was_saved_holds_when_the_engine_dies_before_it_kills(
     world, executor = make()
     run = world.submit(two_steps())
     world.until(lambda: executor.launched)
-    world.engine._carry_out = lambda entries: None  # type: ignore[method-assign]
+    world.engine.carrying_out.work = lambda entries: None  # type: ignore[method-assign]
     world.engine.cancel(run.run_id)  # type: ignore[arg-type]
     world.until(lambda: states(run)["second"] == "skipped")
     assert executor.killed == []

@@ -64,7 +64,7 @@ def test_its_message_reads_well(failed: Ran) -> None:
     assert message.startswith(
         "cell 3 of fit.ipynb failed: JSONDecodeError: Expecting property"
     )
-    assert "    parse('{')" in message
+    assert "\n--> parse('{')\n" in message
     assert "it had printed:\nabout to parse" in message
     assert message.endswith(f"executed notebook: {failed.error.output}")
 

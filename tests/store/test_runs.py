@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -41,8 +42,10 @@ from mlflowkit.core.spec import (
     XComRef,
 )
 from mlflowkit.core.values import StoredValue
+from mlflowkit.engine.locks import HomeLock, engine_alive
+from mlflowkit.errors import BadRunId, DagNotPublished, RunExists, RunNotFound
 from mlflowkit.ports import RunRequest, Surroundings
-from mlflowkit.store import codec, xcoms
+from mlflowkit.store import codec, reading, xcoms
 from mlflowkit.store import runs as stored
 from mlflowkit.store.database import Database, open_database
 
@@ -275,3 +278,47 @@ def test_two_processes_write_at_once_and_lose_nothing(store: Database) -> None:
     assert sorted(made) == list(range(1, 81))
     with store.reading() as tx:
         assert len(stored.unfinished(tx)) == 80
+
+
+def test_a_run_is_not_interrupted_while_the_next_engine_takes_its_home_over(
+    tmp_path: Path,
+) -> None:
+    """The lock is its sign of life: it is held before the lease is."""
+    store = open_database(tmp_path)
+    dead = HomeLock(tmp_path)
+    with store.writing() as tx:
+        stored.take_lease(tx, "dead", 1, START)
+        run_id = stored.create_run(tx, REQUEST, "dead", START)
+    dead.release()
+
+    def interrupted(alive: Callable[[], bool]) -> bool:
+        with store.reading() as tx:
+            view = reading.run_view(tx, run_id, engine_alive=alive)
+        assert view is not None
+        return view.interrupted
+
+    holds = partial(engine_alive, tmp_path)
+    assert interrupted(holds) is True
+    following: list[HomeLock] = []
+
+    def begins_meanwhile() -> bool:
+        following.append(HomeLock(tmp_path))
+        return holds()
+
+    assert interrupted(begins_meanwhile) is False
+    assert interrupted(holds) is False
+    following[0].release()
+    assert interrupted(holds) is True
+    store.close()
+
+
+def test_a_very_long_name_is_not_printed_whole() -> None:
+    long = "x" * 10_000
+    for error in (
+        BadRunId(long),
+        RunExists(long),
+        RunNotFound(long, []),
+        DagNotPublished(long, []),
+    ):
+        assert len(str(error)) < 500
+        assert "x" * 150 in str(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import time
@@ -319,26 +320,26 @@ def test_an_answer_goes_to_whoever_asked_and_to_nobody_else(
     import threading
 
     late: list[str] = []
-    has_asked = tmp_path / "has asked"
+    is_over, has_asked = tmp_path / "is over", tmp_path / "has asked"
+    for path in (is_over, has_asked):
+        os.mkfifo(path)
 
     def asks(order: LaunchOrder, link: Link) -> object:
         if order.attempt.map_index == 1:
             return (late, link.ask("c"))
         signal.signal(signal.SIGALRM, signal.default_int_handler)
-        signal.setitimer(signal.ITIMER_REAL, 0.2)
         try:
-            link.ask("a")
+            link.ask("a", pid=os.getpid())
         except KeyboardInterrupt:
             pass
 
         def too_late() -> None:
-            while getattr(link, "attempt", None) is not None:
-                time.sleep(0.001)
+            os.read(os.open(is_over, os.O_RDONLY), 3)
             try:
                 link.ask("d")
             except AskedOutsideTask:
                 late.append("refused")
-            has_asked.touch()
+            has_asked.write_bytes(b"refused")
 
         threading.Thread(target=too_late, daemon=True).start()
         read, write = os.pipe()
@@ -357,12 +358,18 @@ def test_an_answer_goes_to_whoever_asked_and_to_nobody_else(
         message = slot.channel.receive()
         if isinstance(message, Ask):
             asked.append(message.what)
+            if message.what == "a":
+                os.kill(message.arguments["pid"], signal.SIGALRM)
     for what in asked:
         slot.channel.send(Answer(msgspec.msgpack.encode(f"to {what}")))
     assert (asked, slot.ended().why) == (["a", "b"], "('to b', b'refused')")
-    wait_until(has_asked.exists)  # between two attempts, when nothing may be asked
+    over, asks_late = (os.open(path, os.O_RDWR) for path in (is_over, has_asked))
+    os.write(over, b"now")  # between two attempts, when nothing may be asked
+    assert select.select([asks_late], [], [], 30)[0]
     slot.give(slot.order("asks", 1))
     while not isinstance(slot.channel.receive(), Ask):
         pass
     slot.channel.send(Answer(msgspec.msgpack.encode("to c")))
     assert slot.ended().why == "(['refused'], 'to c')"
+    os.close(over)
+    os.close(asks_late)

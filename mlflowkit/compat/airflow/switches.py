@@ -13,6 +13,7 @@ from typing import Final
 from mlflowkit.authoring import options
 from mlflowkit.worker.context import TaskInstance
 from mlflowkit.worker.context_sources import Sources
+from mlflowkit.worker.pulls import Pulls
 
 log = logging.getLogger("mlflowkit.compat")
 #: Airflow's variables of the environment, and ours.
@@ -34,7 +35,7 @@ _notes: dict[str, None] = {}
 
 def turn_on(version: int | None) -> None:
     """From now on."""
-    TaskInstance.lenient = True
+    TaskInstance.lenient = Pulls.lenient = True
     TaskInstance.looks_above = version != 3
     Sources.shown = staticmethod(_shown)
     if pass_over not in options.passes_over:
@@ -49,7 +50,7 @@ def turn_on(version: int | None) -> None:
 
 def turn_off() -> None:
     """As it was before."""
-    TaskInstance.lenient = TaskInstance.looks_above = False
+    TaskInstance.lenient = Pulls.lenient = TaskInstance.looks_above = False
     Sources.shown = staticmethod(_as_it_is)
     if pass_over in options.passes_over:
         options.passes_over.remove(pass_over)

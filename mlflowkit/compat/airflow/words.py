@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+
+def _gone(instead: str) -> str:
+    return f"Airflow 3 took it out: use {instead}"
+
+
 DATABASE: Final = (
     "there is no database of Airflow's to open: use Variable, BaseHook.get_connection, "
     "ti.xcom_pull, or the `mlflowkit runs` commands"
@@ -15,8 +20,8 @@ DEFERRABLE: Final = (
 DAG_BAG: Final = "list DAGs with `mlflowkit dags list`, and test them with dag.test()"
 MAIL: Final = "mlflowkit sends no mail: use smtplib, or a hook of your own, in a callback"
 PLUGINS: Final = "there are no plugins: import your operators and hooks from a module"
-SUB_DAG: Final = "Airflow 3 took it out: use a TaskGroup"
-SLA: Final = "Airflow 3 took it out: use execution_timeout, dagrun_timeout or a callback"
+SUB_DAG: Final = _gone("a TaskGroup")
+SLA: Final = _gone("execution_timeout, dagrun_timeout or a callback")
 STATS: Final = "no metrics are sent: take it out"
 CLI: Final = "use `mlflowkit run --airflow FILE.py`"
 VIRTUALENV: Final = (
@@ -41,25 +46,25 @@ UNKNOWN: Final = (
 XCOM_CLASS: Final = "use ti.xcom_push and ti.xcom_pull"
 #: What a file written for Airflow 3 cannot use any more.
 GONE_IN_3: Final = {
-    "execution_date": "Airflow 3 took it out: use logical_date",
-    "next_execution_date": "Airflow 3 took it out: use data_interval_end",
-    "next_ds": "Airflow 3 took it out: use data_interval_end | ds",
-    "next_ds_nodash": "Airflow 3 took it out: use data_interval_end | ds_nodash",
-    "prev_execution_date": "Airflow 3 took it out: use data_interval_start",
-    "prev_execution_date_success": "Airflow 3 took it out: use prev_data_interval_start_success",
-    "prev_ds": "Airflow 3 took it out: use macros.ds_add(ds, -1)",
-    "prev_ds_nodash": "Airflow 3 took it out: use macros.ds_add(ds, -1)",
-    "yesterday_ds": "Airflow 3 took it out: use macros.ds_add(ds, -1)",
-    "yesterday_ds_nodash": "Airflow 3 took it out: use macros.ds_add(ds, -1)",
-    "tomorrow_ds": "Airflow 3 took it out: use macros.ds_add(ds, 1)",
-    "tomorrow_ds_nodash": "Airflow 3 took it out: use macros.ds_add(ds, 1)",
+    "execution_date": _gone("logical_date"),
+    "next_execution_date": _gone("data_interval_end"),
+    "next_ds": _gone("data_interval_end | ds"),
+    "next_ds_nodash": _gone("data_interval_end | ds_nodash"),
+    "prev_execution_date": _gone("data_interval_start"),
+    "prev_execution_date_success": _gone("prev_data_interval_start_success"),
+    "prev_ds": _gone("macros.ds_add(ds, -1)"),
+    "prev_ds_nodash": _gone("macros.ds_add(ds, -1)"),
+    "yesterday_ds": _gone("macros.ds_add(ds, -1)"),
+    "yesterday_ds_nodash": _gone("macros.ds_add(ds, -1)"),
+    "tomorrow_ds": _gone("macros.ds_add(ds, 1)"),
+    "tomorrow_ds_nodash": _gone("macros.ds_add(ds, 1)"),
 }
 #: Options of a DAG that Airflow 3 no longer takes.
 DAG_OPTIONS_GONE_IN_3: Final = {
-    "schedule_interval": "Airflow 3 took it out: use schedule",
-    "timetable": "Airflow 3 took it out: use schedule",
-    "concurrency": "Airflow 3 took it out: use max_active_tasks",
-    "fail_stop": "Airflow 3 took it out: use fail_fast",
+    "schedule_interval": _gone("schedule"),
+    "timetable": _gone("schedule"),
+    "concurrency": _gone("max_active_tasks"),
+    "fail_stop": _gone("fail_fast"),
     "default_view": "Airflow 3 took it out: take it out",
     "orientation": "Airflow 3 took it out: take it out",
 }

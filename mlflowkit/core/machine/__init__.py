@@ -25,6 +25,7 @@ from mlflowkit.core.events import (
     AttemptSucceeded,
     CancelAsked,
     Event,
+    InstanceAsked,
     PastSettled,
     PlacesOffered,
     RetryAsked,
@@ -93,8 +94,10 @@ def handle(run: Run, event: Event, now: datetime) -> Outcome:
             start.past_settled(step, task_ids)
         case CancelAsked():
             people.cancel(step)
-        case RetryAsked(task_ids):
-            people.retry(step, task_ids)
+        case RetryAsked(task_ids, alone):
+            people.retry(step, task_ids, alone=alone)
+        case InstanceAsked():
+            people.ask_instance(step, event)
         case _:
             assert_never(event)
     people.stop_if_broken(step)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from mlflowkit.core.decisions import Kill, WakeAt
+from mlflowkit.core.events import InstanceAsked
 from mlflowkit.core.machine.flow import (
+    end,
     finish_node,
     judge,
     judge_each,
@@ -55,6 +58,50 @@ def stop(step: Step, why: str) -> None:
     judge_all(step)
 
 
+def ask_instance(step: Step, asked: InstanceAsked) -> None:
+    """Stop one attempt, or end a wait at once. A click that comes too late changes nothing."""
+    node = step.run.nodes.get(asked.task_id)
+    if node is None:
+        what = f"{asked.what} of unknown task {asked.task_id!r}"
+        raise IllegalEvent(f"run {step.run.run_id!r}", step.run.row.state, what)
+    instance = node.instances.get(asked.map_index)
+    if instance is None:
+        return
+    if asked.what == "stop" and instance.state in HOLDS_PLACE:
+        _stop_attempt(step, instance)
+    elif asked.what in _ENDS_OF_WAIT.get(instance.state, {}):
+        cause = _ENDS_OF_WAIT[instance.state][asked.what]
+        if asked.what == "retry_now":
+            step.schedule(instance, cause)
+        else:
+            _give_up(step, instance, cause)
+
+
+_ENDS_OF_WAIT: Final = {
+    TaskState.UP_FOR_RETRY: {"retry_now": Cause.RETRY_DUE, "give_up": Cause.CANCELLED},
+    TaskState.UP_FOR_RESCHEDULE: {
+        "retry_now": Cause.RESCHEDULE_DUE,
+        "give_up": Cause.CANCELLED,
+    },
+}
+
+
+def _give_up(step: Step, instance: InstanceRow, cause: Cause) -> None:
+    """What failed keeps its reason; a sensor that was looking counts as cancelled."""
+    failed = instance.state is TaskState.UP_FOR_RETRY
+    if failed:
+        step.broke = step.broke or instance.task_id
+    end(step, instance, cause, f"{instance.reason} (given up)" if failed else CANCELLED)
+
+
+def _stop_attempt(step: Step, instance: InstanceRow) -> None:
+    instance.alarm = None
+    if not instance.stopping:
+        step.decide(Kill(step.run.attempt_of(instance), CANCELLED))
+    instance.stopping = CANCELLED
+    step.changed(instance)
+
+
 def stop_if_broken(step: Step) -> None:
     """With `fail_fast`, the first task that fails for good stops the run."""
     run = step.run
@@ -87,18 +134,17 @@ def _cancel_node(step: Step, node: Node) -> None:
     for instance in node.instances.values():
         if instance.state in ENDED or instance.stopping == CANCELLED:
             continue
-        instance.alarm = None
-        if instance.state not in HOLDS_PLACE:
-            step.move(instance, Cause.CANCELLED, CANCELLED)
+        if instance.state in HOLDS_PLACE:
+            _stop_attempt(step, instance)
             continue
-        if not instance.stopping:
-            step.decide(Kill(step.run.attempt_of(instance), CANCELLED))
-        instance.stopping = CANCELLED
-        step.changed(instance)
+        instance.alarm = None
+        step.move(instance, Cause.CANCELLED, CANCELLED)
 
 
-def retry(step: Step, task_ids: tuple[TaskId, ...]) -> None:
+def retry(step: Step, task_ids: tuple[TaskId, ...], *, alone: bool = False) -> None:
     """Clear what did not succeed (or the named tasks and all below them), and go on.
+
+    With `alone` what is below the named tasks stays as it is.
 
     Tasks that are new in the run, or mapped where they were not before (a person
     changed the code), run as well, and all below them.
@@ -109,9 +155,8 @@ def retry(step: Step, task_ids: tuple[TaskId, ...]) -> None:
     torn_down = {name for name, node in run.nodes.items() if _has_torn_down(node)}
     step.move_run("cleared")
     run.row.cancelled, run.row.reason, run.row.ended_at = False, "", None
-    again = _with_all_below(
-        run, [*task_ids, *filter(None, map(_unfit, run.nodes.values()))]
-    )
+    unfit = list(filter(None, map(_unfit, run.nodes.values())))
+    again = _with_all_below(run, unfit if alone else [*task_ids, *unfit]) | set(task_ids)
     for task_id, node in run.nodes.items():
         if was_cancelled and not node.spec.teardown:
             node.counts[TaskState.SKIPPED] -= node.unstarted

@@ -1,0 +1,201 @@
+"""From task cells to what each of them takes and gives: whose `rows` is meant.
+
+Goes by texts, and by which names the notebook has; runs nothing. A name that a cell reads is, in
+this order: what one other task cell assigns, a parameter of the DAG, what the cell itself has,
+what plain cells have defined, an import of another task cell, something of the run (`ds`, `ti`).
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import FunctionType
+from typing import Any, Final
+
+from mlflowkit.authoring.cell_names import CellNames
+from mlflowkit.authoring.context import CONTEXT_NAMES
+from mlflowkit.authoring.defining_cell import where_defined
+from mlflowkit.authoring.places import names_in
+from mlflowkit.errors import (
+    AmbiguousName,
+    ChangedInPlace,
+    DefinedInTask,
+    HelperReadsTask,
+    NotDefined,
+    NotForTaskCells,
+)
+from mlflowkit.errors.cells import shown_cell
+
+_BUILT_IN: Final = frozenset(vars(builtins)) - {"display"} | {"__name__"}
+#: What IPython gives every cell: where a task gets it from.
+_SHOW: Final = ast.ImportFrom("IPython.display", [ast.alias("display", None)], 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskCell:
+    """A cell that was registered as a task."""
+
+    task_id: str
+    #: What stands below the magic, and the code that it is.
+    body: str
+    tree: ast.Module
+    names: CellNames
+    #: The line with the magic.
+    magic: str
+    options: Mapping[str, Any]
+    #: Names that it gives whether another cell reads them or not.
+    returns: tuple[str, ...] = ()
+    #: Tasks that it waits for without taking anything from them.
+    after: tuple[str, ...] = ()
+    #: The number that the notebook shows beside it, and what its front end calls it.
+    number: int = 0
+    cell_id: str = ""
+
+    @property
+    def text(self) -> str:
+        """What people see as the cell."""
+        return f"{self.magic}\n{self.body}"
+
+    def shown(self, name: str = "") -> str:
+        """The cell as a person finds it again, around where it first assigns `name`."""
+        at = f"[{self.number}] " if self.number else ""
+        return shown_cell(
+            f"{at}task {self.task_id!r}:", self.text, self.names.assigns.get(name, 0)
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class Wired:
+    """What a task cell takes and gives."""
+
+    cell: TaskCell
+    #: The task that makes each name that it takes.
+    inputs: dict[str, str] = field(default_factory=dict[str, str])
+    #: Parameters of the DAG that it reads.
+    params: list[str] = field(default_factory=list[str])
+    #: Values of plain cells that it reads before it assigns them anew.
+    seeds: dict[str, object] = field(default_factory=dict[str, object])
+    #: Names that are filled in from the run: `ds`, `ti`.
+    context: list[str] = field(default_factory=list[str])
+    imports: list[ast.stmt] = field(default_factory=list[ast.stmt])
+    outputs: list[str] = field(default_factory=list[str])
+
+
+def wired(
+    cells: Sequence[TaskCell], params: Sequence[str], names: Mapping[str, Any]
+) -> list[Wired]:
+    """What each cell takes and gives.
+
+    Args:
+        params: Names of the DAG's parameters.
+        names: What the notebook has defined.
+
+    Raises:
+        CellError: what cannot be told, or would not work. Both cells are shown where two differ.
+    """
+    found = {c.task_id: Wired(cell=c, outputs=list(c.returns)) for c in cells}
+    for one in found.values():
+        for name, need in one.cell.names.needs.items():
+            _resolve(one, name, need.line, need.maybe_own, cells, params, names)
+        _refuse_changes(one)
+        _check_returns(one)
+    for one in found.values():
+        for name, maker in one.inputs.items():
+            if name not in found[maker].outputs:
+                found[maker].outputs.append(name)
+    _check_helpers(found, names)
+    return list(found.values())
+
+
+def _resolve(
+    one: Wired,
+    name: str,
+    line: int,
+    maybe_own: bool,
+    cells: Sequence[TaskCell],
+    params: Sequence[str],
+    names: Mapping[str, Any],
+) -> None:
+    cell = one.cell
+    makers = [c for c in cells if c is not cell and name in c.names.assigns]
+    if len(makers) > 1 or (makers and name in params):
+        said = [f"task {c.task_id!r}" for c in makers]
+        said += ["a parameter of the DAG"] if name in params else []
+        shown = [c.shown(name) for c in makers] + [cell.shown()]
+        raise AmbiguousName(name, cell.task_id, said, shown)
+    if makers:
+        one.inputs[name] = makers[0].task_id
+    elif name in params:
+        one.params.append(name)
+    elif name in cell.names.own:
+        if not maybe_own and name in names and name not in _BUILT_IN:
+            one.seeds[name] = names[name]
+    else:
+        _from_outside(one, name, line, cells, names)
+
+
+def _from_outside(
+    one: Wired, name: str, line: int, cells: Sequence[TaskCell], names: Mapping[str, Any]
+) -> None:
+    cell = one.cell
+    for other in cells:
+        if other is not cell and name in other.names.defines:
+            raise DefinedInTask(name, other.task_id, f"task {cell.task_id!r}")
+    if name == "get_ipython":
+        why = "asks for the notebook's IPython, which a task does not have"
+        raise NotForTaskCells(cell.task_id, line, name, why)
+    if name == "display":
+        one.imports.append(_SHOW)
+        return
+    if name in names or name in _BUILT_IN:
+        return
+    imports = [c.names.imports[name] for c in cells if name in c.names.imports]
+    if imports:
+        one.imports.append(imports[0])
+    elif name in CONTEXT_NAMES:
+        one.context.append(name)
+    else:
+        known = {*names, *(n for c in cells for n in c.names.assigns)}
+        where = where_defined(name)
+        raise NotDefined(name, cell.task_id, line, known, where)
+
+
+def _refuse_changes(one: Wired) -> None:
+    for change in one.cell.names.changes:
+        maker = one.inputs.get(change.name)
+        if maker and change.name not in one.cell.names.assigns:
+            raise ChangedInPlace(
+                change.name, one.cell.task_id, maker, change.line, change.text
+            )
+
+
+def _check_returns(one: Wired) -> None:
+    cell = one.cell
+    for name in cell.returns:
+        if name not in cell.names.assigns:
+            known = cell.names.assigns
+            where = f"It assigns: {', '.join(known) or 'nothing'}."
+            raise NotDefined(name, cell.task_id, 1, known, f"--returns names it. {where}")
+
+
+def _check_helpers(found: Mapping[str, Wired], names: Mapping[str, Any]) -> None:
+    """Functions of plain cells must not read, as globals, what only tasks have."""
+    makers = {n: w.cell.task_id for w in found.values() for n in w.cell.names.assigns}
+    given = {name for w in found.values() for name in w.outputs}
+    for one in found.values():
+        todo = [n for n in one.cell.names.needs if n not in one.inputs]
+        seen = set[str]()
+        while todo:
+            helper = names.get(todo.pop())
+            if not isinstance(helper, FunctionType) or helper.__module__ != "__main__":
+                continue
+            for name in names_in(helper.__code__):
+                if name in given or (name in makers and name not in names):
+                    raise HelperReadsTask(
+                        helper.__name__, name, one.cell.task_id, makers[name]
+                    )
+                if name not in seen:
+                    seen.add(name)
+                    todo.append(name)

@@ -1,0 +1,273 @@
+"""What a cell does, read from its code: names it mentions, what it changes beside them.
+
+Pure: code in, facts out; nothing is run or imported. Rule: where code cannot be read, it
+is `sweeping` (it may touch anything), never harmless.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+#: Cell magics that run their body as a cell would, and keep nothing.
+_TRANSPARENT: Final = {"time", "timeit", "capture", "prun"}
+#: Magics that touch neither variables nor settings.
+_QUIET: Final = {
+    *("bash", "sh", "html", "HTML", "javascript", "js", "latex", "markdown", "svg"),
+    *("writefile", "file", "ls", "pwd", "who", "whos", "system", "sx", "pinfo", "time"),
+    *("pinfo2", "history", "lsmagic", "magic", "psource", "pdoc", "timeit", "cat"),
+}
+#: Calls into these change no state of a module that a checkpoint would miss.
+_HARMLESS: Final = (
+    *("random", "numpy.random", "torch.manual_seed", "torch.random", "time", "gc"),
+    *("json.dump", "pickle.dump", "joblib.dump", "numpy.save", "numpy.savez"),
+    *("numpy.savetxt", "numpy.testing", "numpy.copyto", "numpy.fill_diagonal"),
+    *("numpy.savez_compressed", "torch.save", "subprocess", "shutil", "IPython.display"),
+    *("os.makedirs", "os.mkdir", "os.remove", "os.unlink", "os.rename", "os.replace"),
+    *("os.system", "os.rmdir", "os.path", "pathlib", "pprint", "heapq", "bisect"),
+    *("math", "itertools", "operator", "copy", "csv", "mlflowkit.push", "mlflowkit.input"),
+    *("mlflowkit.report_progress", "torch.nn.init", "torch.nn.utils", "textwrap"),
+    "collections",
+)
+#: What matplotlib.pyplot does to settings; all else there draws a figure.
+_PYPLOT_SETTINGS: Final = {
+    *("style", "rc", "rcParams", "rcdefaults", "ion", "ioff", "switch_backend", "set_cmap"),
+    *("xkcd", "rc_context", "set_loglevel", "rcParamsDefault", "install_repl_displayhook"),
+}
+_SWEEPING: Final = {"exec", "eval", "globals", "locals", "vars", "__import__", "compile"}
+_PATCHING: Final = {"setattr", "delattr", "breakpoint"}
+#: `%time fit()` does what `fit()` does.
+_TIMED: Final = re.compile(r"(?m)^([ \t]*)%time(?:it)?[ \t]+(?=[^\s-])")
+
+
+@dataclass(frozen=True, slots=True)
+class CellFacts:
+    """What is known of one cell."""
+
+    #: Names of the namespace that it reads, binds or deletes, in functions' bodies too.
+    names: frozenset[str] = frozenset()
+    #: Names that it binds at its top level.
+    binds: frozenset[str] = frozenset()
+    #: What it changes beside its names, in words: "calls pandas.set_option".
+    effects: tuple[str, ...] = ()
+    #: It may touch any name.
+    sweeping: bool = False
+
+
+@dataclass(slots=True)
+class _Known:
+    """What earlier cells have said."""
+
+    #: Name → dotted path of what was imported under it.
+    imports: dict[str, str] = field(default_factory=dict[str, str])
+    #: Function or class of a cell → what calling it may change.
+    effects: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+
+
+def analyse(sources: Sequence[str]) -> list[CellFacts]:
+    """Facts of the cells of a notebook, in the order in which they run."""
+    known = _Known()
+    return [_facts(source, known) for source in sources]
+
+
+def _facts(source: str, known: _Known) -> CellFacts:
+    python, effects, sweeping = _without_magics(source)
+    try:
+        tree = ast.parse(python)
+    except (SyntaxError, ValueError, RecursionError):
+        return CellFacts(sweeping=True, effects=("its code could not be read",))
+    for node in ast.walk(tree):
+        _note_import(node, known)
+    names = frozenset(_names(tree))
+    found = list(dict.fromkeys([*effects, *_effects(tree, known)]))
+    _note_definitions(tree, known)
+    called = [e for name in names for e in known.effects.get(name, ())]
+    found += [effect for effect in dict.fromkeys(called) if effect not in found]
+    return CellFacts(
+        names=names,
+        binds=frozenset(_bound(tree)),
+        effects=tuple(found),
+        sweeping=sweeping or bool(names & _SWEEPING),
+    )
+
+
+# ── magics ──
+
+
+def _without_magics(source: str) -> tuple[str, list[str], bool]:
+    """The cell as Python, the settings that its magics change, and whether it is sweeping."""
+    head = source.lstrip()
+    if head.startswith("%%"):
+        first, _, body = head.partition("\n")
+        name = first[2:].split(maxsplit=1)[0] if first[2:].strip() else ""
+        if name in _TRANSPARENT:
+            rest = first[2:].partition(" ")[2]
+            return _line_magics(body if name != "capture" else f"{body}\n{_output(rest)}")
+        if name in _QUIET:
+            return "", [], False
+        return "", [f"uses %%{name}"], True
+    return _line_magics(source)
+
+
+def _output(words: str) -> str:
+    """The name that %%capture binds."""
+    names = [word for word in words.split() if word.isidentifier()]
+    return f"{names[0]} = None" if names else ""
+
+
+def _line_magics(source: str) -> tuple[str, list[str], bool]:
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    try:
+        transformer = TransformerManager()  # type: ignore[no-untyped-call]  # untyped
+        python: str = transformer.transform_cell(_TIMED.sub(r"\1", source))
+    except SyntaxError:
+        return source, [], True
+    return python, [], False
+
+
+def _magic_effect(node: ast.Call) -> tuple[str, bool]:
+    """What a transformed magic changes, and whether it may touch any name."""
+    method = node.func.attr if isinstance(node.func, ast.Attribute) else ""
+    words = [a.value for a in node.args if isinstance(a, ast.Constant)]
+    said = [word for word in words if isinstance(word, str)]
+    name = said[0] if said else ""
+    if method in ("system", "getoutput"):
+        pip = any(word in name for word in ("pip ", "conda ", "apt"))
+        return ("installs something", False) if pip else ("", False)
+    if method == "run_line_magic" and name in ("time", "timeit"):
+        return "", True
+    if name in _QUIET:
+        return "", False
+    return f"uses %{name or method}", name in ("run", "load", "store", "pylab", "reset")
+
+
+# ── names ──
+
+
+def _names(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name):
+                yield name
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                yield name
+            case ast.AsyncFunctionDef(name=name):
+                yield name
+            case ast.Global(names=names) | ast.Nonlocal(names=names):
+                yield from names
+            case ast.ExceptHandler(name=str(name)):
+                yield name
+            case ast.alias(name=name, asname=asname):
+                yield asname or name.partition(".")[0]
+            case ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
+                yield name
+            case ast.MatchMapping(rest=str(name)):
+                yield name
+            case _:
+                pass
+
+
+def _bound(tree: ast.Module) -> Iterator[str]:
+    todo: list[ast.AST] = list(tree.body)
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+            continue
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        if isinstance(node, ast.alias):
+            yield node.asname or node.name.partition(".")[0]
+        if not isinstance(node, ast.Lambda):
+            todo.extend(ast.iter_child_nodes(node))
+
+
+# ── effects ──
+
+
+def _note_import(node: ast.AST, known: _Known) -> None:
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            name = alias.asname or alias.name.partition(".")[0]
+            known.imports[name] = alias.name if alias.asname else name
+    elif isinstance(node, ast.ImportFrom):
+        for alias in node.names:
+            known.imports[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+
+
+def _note_definitions(tree: ast.Module, known: _Known) -> None:
+    """A function that changes settings does so where it is called."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            inner = set(_names(node)) - {node.name}
+            through = [e for name in inner for e in known.effects.get(name, ())]
+            effects = (*_effects(node, known), *through)
+            if effects:
+                known.effects[node.name] = tuple(dict.fromkeys(effects))
+
+
+def _effects(tree: ast.AST, known: _Known) -> Iterator[str]:
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Call(func=ast.Name("get_ipython")))):
+                effect, sweeping = _magic_effect(node)
+                yield from (effect,) if effect else ()
+                yield from ("runs code by a magic",) if sweeping else ()
+            case ast.Call(func=ast.Name(id=name)) if name in _PATCHING | {"exec", "eval"}:
+                yield f"calls {name}"
+            case ast.Expr(value=ast.Call() | ast.Await() as call):
+                yield from _discarded(call, known)
+            case ast.ImportFrom(module=module, names=names) if names[0].name == "*":
+                yield f"imports all of {module}"
+            case ast.Attribute() | ast.Subscript():
+                yield from _assigned(node, known)
+            case _:
+                pass
+
+
+def _assigned(node: ast.Attribute | ast.Subscript, known: _Known) -> Iterator[str]:
+    """`numpy.foo = …`, `os.environ["A"] = …`, `del module.x`."""
+    if isinstance(node.ctx, ast.Load):
+        return
+    path = _path(node, known)
+    if path:
+        yield f"sets {path}"
+
+
+def _discarded(call: ast.expr, known: _Known) -> Iterator[str]:
+    """A call whose result nobody takes is made for what it changes."""
+    if isinstance(call, ast.Await):
+        call = call.value
+    if not isinstance(call, ast.Call):
+        return
+    path = _path(call.func, known)
+    if path and not _is_harmless(path):
+        yield f"calls {path}"
+
+
+def _path(node: ast.expr, known: _Known) -> str:
+    """The dotted path of something imported; empty for variables of the notebook."""
+    parts: list[str] = []
+    while True:
+        if isinstance(node, ast.Attribute):
+            parts.append(node.attr)
+            node = node.value
+        elif isinstance(node, ast.Subscript):
+            node = node.value
+        elif isinstance(node, ast.Call):
+            node = node.func
+        else:
+            break
+    if not isinstance(node, ast.Name) or node.id not in known.imports:
+        return ""
+    return ".".join([known.imports[node.id], *reversed(parts)])
+
+
+def _is_harmless(path: str) -> bool:
+    if path.startswith("matplotlib.pyplot."):
+        return path.split(".")[2] not in _PYPLOT_SETTINGS
+    return any(path == each or path.startswith(f"{each}.") for each in _HARMLESS)

@@ -1,0 +1,274 @@
+"""Checkpoints on disk: content named by its hash, and a manifest for each step.
+
+    DIR/blobs/HASH        bytes                 DIR/steps/NNNNNN.json   Step: plain data
+    DIR/cells.json        what the steps are of DIR/notes.jsonl         what was not kept, and why
+    DIR/writing           locked (shared) while somebody writes
+
+Files are 0600 in folders 0700, and appear whole or not at all; a step comes after all of its
+blobs. Plain data is read anywhere, blobs in a kernel only: some of them are pickles.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+#: Left free on the disk.
+_SPARE_BYTES: Final = 256 * 1024 * 1024
+
+
+class Group(msgspec.Struct, frozen=True):
+    """Variables that were stored together."""
+
+    names: tuple[str, ...]
+    #: Of their content.
+    digest: str
+    body: str
+    buffers: tuple[str, ...] = ()
+    #: The same content has the same digest in another process.
+    exact: bool = True
+    #: Names that functions in it may use.
+    uses: tuple[str, ...] = ()
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """What a kernel held after a cell."""
+
+    #: The cell, counted among those that have something to run, from 0.
+    at: int
+    groups: tuple[Group, ...] = ()
+    #: Variables that do not travel, in groups, with reasons.
+    stuck: tuple[tuple[str, ...], ...] = ()
+    why: dict[str, str] = {}
+    #: Blob: the states of generators of random numbers.
+    random: str = ""
+    #: Settings of the process.
+    ambient: dict[str, Any] = {}
+    #: Files of local modules that were loaded, with their content's hash.
+    modules: dict[str, str] = {}
+    #: Executed code and which of it showed a value, as the shell counts.
+    inputs: tuple[str, ...] = ()
+    outs: tuple[int, ...] = ()
+    count: int = 1
+    #: What was pushed so far.
+    pushed: dict[str, Any] = {}
+    #: Seconds of its cells.
+    seconds: float = 0.0
+
+
+class Cells(msgspec.Struct, frozen=True):
+    """The notebook that steps belong to."""
+
+    #: Hash of each cell that has something to run.
+    cells: tuple[str, ...] = ()
+    #: Parameters that were not written as code, by the hash of their content.
+    inputs: dict[str, str] = {}
+    #: Kernel, interpreter, distributions.
+    kernel: str = ""
+    #: Settings of the process before the first cell.
+    ambient: dict[str, Any] = {}
+    #: Blob: the states of generators of random numbers before the first cell.
+    random: str = ""
+    #: Where the executed notebook of the last attempt is.
+    output: str = ""
+
+
+class Store:
+    """One task instance's folder of checkpoints."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def prepare(self) -> None:
+        """Make the folders. Twice is once."""
+        for each in (self.folder, self.folder / "blobs", self.folder / "steps"):
+            each.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.chmod(each, 0o700)
+
+    def clear(self) -> None:
+        """Remove everything."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    # ── blobs ──
+
+    def has(self, name: str) -> bool:
+        return (self.folder / "blobs" / name).exists()
+
+    def put(self, data: Any, name: str = "") -> str:
+        """Store bytes. Returns their name. What is there already is not written again.
+
+        Raises:
+            OSError: the disk is full, or nearly.
+        """
+        name = name or digest(data)
+        path = self.folder / "blobs" / name
+        if not path.exists():
+            size = memoryview(data).nbytes
+            if shutil.disk_usage(self.folder).free < size + _SPARE_BYTES:
+                raise OSError(28, "No space left on device")
+            self._write(path, data)
+        return name
+
+    def get(self, name: str) -> bytearray:
+        """Stored bytes.
+
+        Raises:
+            OSError: they are gone, or not what was stored.
+        """
+        path = self.folder / "blobs" / name
+        found = bytearray(path.stat().st_size)
+        with path.open("rb", buffering=0) as file:
+            view = memoryview(found)
+            while view and (read := file.readinto(view)):
+                view = view[read:]
+        if digest(found) != name:
+            raise OSError(5, "a checkpoint is damaged", str(path))
+        return found
+
+    # ── steps ──
+
+    def add(self, step: Step) -> None:
+        """Store a step; its blobs are there."""
+        path = self.folder / "steps" / f"{step.at:06d}.json"
+        self._write(path, msgspec.json.encode(step))
+
+    def steps(self) -> list[Step]:
+        """All steps, in order. One that cannot be read is as good as none."""
+        found: list[Step] = []
+        for path in sorted((self.folder / "steps").glob("*.json")):
+            with suppress(msgspec.DecodeError, OSError):
+                found.append(msgspec.json.decode(path.read_bytes(), type=Step))
+        return found
+
+    def keep(self, last: int) -> None:
+        """Forget the steps after cell `last`, and what only they held."""
+        for path in (self.folder / "steps").glob("*.json"):
+            if int(path.stem) > last:
+                path.unlink(missing_ok=True)
+        needed = {self.cells().random}
+        for step in self.steps():
+            needed.add(step.random)
+            for group in step.groups:
+                needed |= {group.body, *group.buffers}
+        for path in (self.folder / "blobs").glob("*"):
+            if path.name not in needed:
+                path.unlink(missing_ok=True)
+
+    # ── beside them ──
+
+    def write_cells(self, cells: Cells) -> None:
+        self._write(self.folder / "cells.json", msgspec.json.encode(cells))
+
+    def write_kernel(self, facts: dict[str, Any]) -> None:
+        """What a kernel tells of itself: `kernel`, `inputs`; see `Cells`."""
+        self._write(self.folder / "kernel.json", msgspec.json.encode(facts))
+
+    def cells(self) -> Cells:
+        """What the steps belong to; empty if that is not known."""
+        try:
+            raw = (self.folder / "cells.json").read_bytes()
+            return msgspec.json.decode(raw, type=Cells)
+        except (OSError, msgspec.DecodeError):
+            return Cells()
+
+    def note(self, cell: int, text: str) -> None:
+        """Say why a step was not kept. Loses the note rather than raise."""
+        line = json.dumps({"cell": cell, "text": text}).encode() + b"\n"
+        with suppress(OSError):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+            file = os.open(self.folder / "notes.jsonl", flags, 0o600)
+            try:
+                os.write(file, line)
+            finally:
+                os.close(file)
+
+    def notes(self) -> list[dict[str, Any]]:
+        """What `note` was told."""
+        try:
+            lines = (self.folder / "notes.jsonl").read_text().splitlines()
+        except OSError:
+            return []
+        return [json.loads(line) for line in lines if line.endswith("}")]
+
+    def forget_notes(self) -> None:
+        (self.folder / "notes.jsonl").unlink(missing_ok=True)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold a lock that lasts as long as a process has it that was forked meanwhile."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        lock = os.open(self.folder / "writing", flags, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            yield
+        finally:
+            os.close(lock)
+
+    def is_written(self) -> bool:
+        """Whether nobody writes."""
+        try:
+            lock = os.open(self.folder / "writing", os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            return True
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(lock)
+        return True
+
+    def _write(self, path: Path, data: Any) -> None:
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        try:
+            file = os.open(temporary, flags, 0o600)
+            try:
+                view = memoryview(data).cast("B")
+                while view:
+                    view = view[os.write(file, view) :]
+            finally:
+                os.close(file)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def digest(*parts: Any) -> str:
+    """The name of a content: 32 hex digits. Fast; it guards against accidents alone."""
+    try:
+        import xxhash
+
+        state: Any = xxhash.xxh3_128()
+    except ImportError:
+        state = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        state.update(part)
+    found: str = state.hexdigest()
+    return found
+
+
+def text_digest(*texts: str) -> str:
+    """The same for texts."""
+    return digest(*(len(t).to_bytes(8, "big") + t.encode(errors="replace") for t in texts))
+
+
+def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """The settings that changed. A library that was only now imported has changed nothing."""
+    return [what for what, is_ in after.items() if what in before and before[what] != is_]
+
+
+def fits(names: Iterable[str], group: Group) -> bool:
+    """Whether a group has one of these names."""
+    return not set(names).isdisjoint(group.names)

@@ -1,0 +1,199 @@
+"""A forked kernel: set up ahead of time, then handed over to whoever needs one.
+
+Everything that a cold `python -m ipykernel_launcher` would show to a cell looks the same
+here: arguments, search path, signals, streams, random state, working folder, environment.
+Runs in the fork only; nothing here is for other processes.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import io
+import json
+import os
+import random
+import signal
+import socket
+import sys
+import threading
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from mlflowkit.nbrun import import_ahead
+from mlflowkit.nbrun.kernel_wire import Wire
+from mlflowkit.worker import processes
+
+_PORTS: Final = ("shell_port", "stdin_port", "control_port", "iopub_port", "hb_port")
+
+
+def live(
+    keeper: int, order: dict[str, Any], hand_over: int, bell: socket.socket
+) -> NoReturn:
+    """The life of a kernel, from the fork to its end.
+
+    Args:
+        keeper: Pid of its parent; it dies with it.
+        order: `folder` for its sockets, `args` of its command line, and `late`: whether
+            it is set up only after it was handed over.
+        hand_over: Descriptor of the link over which it is handed over.
+        bell: Rung when it is to end in an orderly way.
+    """
+    status = 1
+    try:
+        processes.die_with_parent(keeper)
+        _own_process()
+        wire = Wire(socket.socket(fileno=hand_over))
+        begin = None
+        if order["late"]:
+            begin, files = wire.receive()
+            _surround(begin, files)
+        key = begin["key"] if begin else ""
+        app = _set_up(Path(order["folder"]), order["args"], key)
+        wire.send(_facts(app))
+        if begin is None:
+            begin, files = wire.receive()
+            _surround(begin, files, app)
+            wire.send({"begun": True})
+        wire.close()
+        _end_on(bell, app)
+        status = _run(app)
+    except EOFError:
+        status = 0  # nobody wanted it
+    except BaseException:  # noqa: BLE001 - told in its log; it is a fork and must end here
+        traceback.print_exc(file=sys.__stderr__)
+    finally:
+        os._exit(status)
+
+
+def _own_process() -> None:
+    os.setsid()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    random.seed()
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed()
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.default_generator.seed()
+    multiprocessing = sys.modules.get("multiprocessing.process")
+    if multiprocessing is not None:
+        multiprocessing.current_process().authkey = os.urandom(32)
+
+
+def _set_up(folder: Path, args: list[str], key: str) -> Any:
+    """What `ipykernel_launcher` does up to its event loop."""
+    import ipykernel_launcher  # type: ignore[import-untyped]  # no stubs
+    from ipykernel.kernelapp import IPKernelApp  # type: ignore[import-untyped,unused-ignore]
+
+    connection = folder / "connection.json"
+    facts = {
+        "transport": "ipc",
+        "ip": str(folder / "s"),
+        "key": key or os.urandom(32).hex(),
+        "signature_scheme": "hmac-sha256",
+        "kernel_name": "",
+        **{name: at for at, name in enumerate(_PORTS, 1)},
+    }
+    fd = os.open(connection, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600)
+    with os.fdopen(fd, "w") as file:
+        json.dump(facts, file)
+    sys.argv = [str(ipykernel_launcher.__file__), "-f", str(connection), *args]
+    app = IPKernelApp.instance(parent_handle=1)  # it watches no parent, and says no hints
+    app.initialize(sys.argv[1:])  # type: ignore[no-untyped-call]
+    import_ahead.streams_are_the_cells()
+    import_ahead.filters_are_in_order()
+    _quick_shutdown(app.kernel)
+    return app
+
+
+def _quick_shutdown(kernel: Any) -> None:
+    """ipykernel looks for the kernel's children in a slow way, even where it has none."""
+    theirs = kernel._progressively_terminate_all_children
+
+    async def only_if_any() -> None:
+        if processes.children(os.getpid()):
+            await theirs()
+
+    kernel._progressively_terminate_all_children = only_if_any
+
+
+def _facts(app: Any) -> dict[str, Any]:
+    connection = json.loads(Path(app.abs_connection_file).read_text())
+    info = {"status": "ok", **app.kernel.kernel_info}
+    return {"ready": os.getpid(), "connection": connection, "info": info}
+
+
+def _surround(begin: dict[str, Any], files: list[int], app: Any = None) -> None:
+    """What only the one who needs the kernel knows: folder, environment, streams."""
+    os.chdir(begin["cwd"])
+    os.umask(begin["umask"])
+    os.environ.update(begin["env"])
+    for name, fd in zip(("stdout", "stderr"), files, strict=True):
+        stream = getattr(sys, name)
+        kept = getattr(stream, "_original_stdstream_copy", None)
+        if kept is None:
+            os.dup2(fd, 1 if name == "stdout" else 2)
+        else:  # ipykernel watches the descriptor itself
+            os.dup2(fd, kept, inheritable=False)
+        os.close(fd)
+    process = sys.modules.get("multiprocessing.process")
+    if process is not None:
+        process.ORIGINAL_DIR = begin["cwd"]  # type: ignore[attr-defined]
+    shell = getattr(app, "shell", None)
+    if shell is None:
+        return
+    if begin["key"]:
+        app.session.key = begin["key"].encode()
+        path = Path(app.abs_connection_file)
+        told = json.loads(path.read_text()) | {"key": begin["key"]}
+        path.write_text(json.dumps(told))
+    shell.starting_dir = begin["cwd"]
+    shell.user_ns["_dh"][:] = [begin["cwd"]]
+    session = begin["env"].get("JPY_SESSION_NAME")
+    if session:
+        shell.user_ns["__session__"] = session
+
+
+def _end_on(bell: socket.socket, app: Any) -> None:
+    """Leave the main loop when the bell rings, as a shutdown request would have it."""
+    from tornado.ioloop import IOLoop
+
+    main_loop, loop = IOLoop.current(), app.kernel.control_thread.io_loop
+
+    def leave(*_: object) -> None:
+        loop.remove_handler(bell.fileno())
+        main_loop.add_callback(main_loop.stop)
+
+    loop.add_callback(lambda: loop.add_handler(bell.fileno(), leave, loop.READ))
+
+
+def _run(app: Any) -> int:
+    """Serve cells to the end, then end as an interpreter does, without taking itself apart."""
+    pid = os.getpid()
+    try:
+        app.start()
+    except SystemExit as exc:
+        return exc.code if isinstance(exc.code, int) else int(exc.code is not None)
+    finally:
+        if os.getpid() == pid:
+            _last_wishes(app)
+    return 0
+
+
+def _last_wishes(app: Any) -> None:
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads that are no daemons
+    atexit._run_exitfuncs()
+    with suppress(Exception):  # a person's `__del__` may raise anything
+        app.shell.user_ns.clear()
+        gc.collect()
+    for found in gc.get_objects():  # only what was made after the fork
+        if isinstance(found, io.TextIOWrapper | io.BufferedWriter | io.BufferedRandom):
+            with suppress(OSError, ValueError):
+                found.flush()
+    processes.flush()

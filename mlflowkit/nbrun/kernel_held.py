@@ -1,0 +1,127 @@
+"""Kernels that outlive whoever used them, until somebody wants them or their time is up.
+
+Part of the kernel server. Holding a kernel is holding the client's end of its keeper's
+link. Limited in number and in memory: the one that would end first goes first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from dataclasses import dataclass
+from time import time
+from typing import Any, Final
+
+from mlflowkit.nbrun.kernel_pool import Forked
+from mlflowkit.nbrun.kernel_wire import Message
+from mlflowkit.worker import processes
+
+MOST: Final = 8
+#: Of the machine's memory, what held kernels may take together.
+_MEMORY_SHARE: Final = 0.5
+
+
+@dataclass
+class HeldKernel:
+    """One of them."""
+
+    forked: Forked
+    link: socket.socket
+    facts: dict[str, Any]
+    #: Seconds since 1970.
+    until: float
+    timer: asyncio.TimerHandle
+
+    def told(self) -> Message:
+        """For those who ask what is held."""
+        known = self.forked.facts.result()
+        return {
+            "id": self.forked.name,
+            "pid": known["ready"],
+            "keeper": self.forked.keeper_pid,
+            "connection": known["connection"],
+            "info": known["info"],
+            "facts": self.facts,
+            "until": self.until,
+            "bytes": processes.resident_bytes(known["ready"]),
+        }
+
+
+class Held:
+    """The kernels that the server holds."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, HeldKernel] = {}
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def hold(self, forked: Forked, link: int, seconds: float, facts: dict[str, Any]) -> str:
+        """Hold a kernel for a time. Returns why not, or nothing."""
+        sock = socket.socket(fileno=link)
+        if forked.ended:
+            sock.close()
+            return "it has ended"
+        size = processes.resident_bytes(forked.facts.result()["ready"])
+        limit = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * _MEMORY_SHARE
+        if size > limit:
+            sock.close()
+            return (
+                f"it has {size / 2**30:.1f} GB of memory, more than held kernels may have"
+            )
+        self._make_room(limit - size)
+        timer = asyncio.get_running_loop().call_later(seconds, self.release, forked.name)
+        held = HeldKernel(forked, sock, facts, time() + seconds, timer)
+        self._held[forked.name] = held
+        return ""
+
+    def _make_room(self, limit: float) -> None:
+        while self._held:
+            sizes = [
+                processes.resident_bytes(each.told()["pid"]) for each in self._held.values()
+            ]
+            if len(self._held) < MOST and sum(sizes) <= limit:
+                return
+            first = min(self._held.values(), key=lambda each: each.until)
+            self.release(first.forked.name)
+
+    def told(self) -> list[Message]:
+        """What is held, oldest first."""
+        return [each.told() for each in self._held.values()]
+
+    def find(self, name: str) -> HeldKernel | None:
+        return self._held.get(name)
+
+    def renew(self, name: str, seconds: float) -> bool:
+        """Hold it for `seconds` from now on. Returns whether it is held."""
+        held = self._held.get(name)
+        if held is None:
+            return False
+        held.timer.cancel()
+        held.timer = asyncio.get_running_loop().call_later(seconds, self.release, name)
+        held.until = time() + seconds
+        return True
+
+    def take(self, name: str) -> HeldKernel | None:
+        """Hold it no longer; the caller has its link now."""
+        held = self._held.pop(name, None)
+        if held is not None:
+            held.timer.cancel()
+        return held
+
+    def release(self, name: str) -> bool:
+        """End it in an orderly way. Returns whether it was held."""
+        held = self.take(name)
+        if held is None:
+            return False
+        held.forked.end()
+        loop = asyncio.get_running_loop()
+        loop.call_later(10.0, held.link.close)  # its keeper has ended it long before
+        return True
+
+    def forget(self, forked: Forked) -> None:
+        """It has ended."""
+        held = self.take(forked.name)
+        if held is not None:
+            held.link.close()

@@ -1,0 +1,286 @@
+"""Templates and the ready kernels forked from them, as the kernel server holds them.
+
+Runs in the kernel server's event loop and waits for nothing by itself. It knows processes
+and links, and neither clients nor their requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import Final
+
+from mlflowkit.nbrun.kernel_template import COMMAND
+from mlflowkit.nbrun.kernel_wire import Message, Wire, WireClosed
+from mlflowkit.worker import processes
+
+#: Kernels that wait, for each template and command line.
+READY: Final = 2
+MOST_TEMPLATES: Final = 4
+#: A template that nobody asked for this long is let go.
+TEMPLATE_IDLE_SECONDS: Final = 600.0
+#: Of the machine's memory, what templates may take.
+_MEMORY_SHARE: Final = 0.25
+_SEND_SECONDS: Final = 10.0
+_LOG_TAIL: Final = 2000
+
+
+class Refused(Exception):
+    """There is no forked kernel for this request; why not."""
+
+
+class Listener:
+    """A wire in the event loop: hands on messages, and says once that it closed."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        hear: Callable[[Message, list[int]], None],
+        closed: Callable[[], None],
+    ) -> None:
+        self.wire, self._hear, self._closed = wire, hear, closed
+        self._open = True
+        wire.sock.settimeout(_SEND_SECONDS)
+        asyncio.get_running_loop().add_reader(wire.fileno(), self._read)
+
+    def _read(self) -> None:
+        try:
+            for message, files in self.wire.ready():
+                self._hear(message, files)
+        except (WireClosed, OSError, ValueError, KeyError):
+            self.close()
+
+    def send(self, message: Message, files: list[int] | None = None) -> bool:
+        """Returns whether it arrived."""
+        try:
+            self.wire.send(message, files or ())
+        except OSError:
+            self.close()
+            return False
+        return True
+
+    def close(self) -> None:
+        """Twice is once."""
+        if self._open:
+            self._open = False
+            asyncio.get_running_loop().remove_reader(self.wire.fileno())
+            self.wire.close()
+            self._closed()
+
+
+class Forked:
+    """One forked kernel with its keeper, from the fork to its end."""
+
+    def __init__(self, name: str, folder: Path, over: Callable[[Forked], None]) -> None:
+        self.name, self.folder, self._over = name, folder, over
+        loop = asyncio.get_running_loop()
+        #: What it said of itself when it was set up; Refused, if it never was.
+        self.facts: asyncio.Future[Message] = loop.create_future()
+        self.facts.add_done_callback(lambda f: f.cancelled() or f.exception())
+        self.ended = False
+        self.keeper_pid = 0
+        folder.mkdir(mode=0o700)
+        server, keeper_server = socket.socketpair()
+        self.client, keeper_client = socket.socketpair()
+        hand_over, kernel_end = socket.socketpair()
+        #: What the template is given: the keeper's ends and the kernel's.
+        self.theirs = [keeper_server, keeper_client, kernel_end]
+        self.keeper = Listener(Wire(server), self._hear_keeper, self._gone)
+        self.hand_over: Wire | None = Wire(hand_over)
+
+    def close_theirs(self) -> None:
+        for sock in self.theirs:
+            sock.close()
+
+    def listen(self) -> None:
+        """Wait for the kernel to say that it is set up."""
+        assert self.hand_over is not None
+        asyncio.get_running_loop().add_reader(self.hand_over.fileno(), self._hear_kernel)
+
+    def _hear_kernel(self) -> None:
+        assert self.hand_over is not None
+        try:
+            for message, _ in self.hand_over.ready():
+                self._settle(message)
+        except (WireClosed, OSError, ValueError):
+            self._settle(None)
+
+    def _settle(self, facts: Message | None) -> None:
+        if self.hand_over is not None:
+            asyncio.get_running_loop().remove_reader(self.hand_over.fileno())
+        if self.facts.done():
+            return
+        if facts is None:
+            self.facts.set_exception(Refused("a forked kernel ended before it was set up"))
+        else:
+            self.facts.set_result(facts)
+
+    def _hear_keeper(self, message: Message, files: list[int]) -> None:
+        self.keeper_pid = message.get("keeper", self.keeper_pid)
+        if "died" in message:
+            self._gone()
+
+    def _gone(self) -> None:
+        if self.ended:
+            return
+        self.ended = True
+        self._settle(None)
+        self.keeper.close()
+        self.let_go()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self._over(self)
+
+    def let_go(self) -> None:
+        """Close this process's ends of what the client has now."""
+        self.client.close()
+        if self.hand_over is not None:
+            if not self.facts.done():
+                asyncio.get_running_loop().remove_reader(self.hand_over.fileno())
+            self.hand_over.close()
+            self.hand_over = None
+
+    def end(self) -> None:
+        """Orderly, within the keeper's time."""
+        self.keeper.send({"do": "end"})
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a template must be: the fixed environment, and modules to import ahead."""
+
+    env: Mapping[str, str]
+    preload: tuple[str, ...]
+
+
+#: Command line, and whether it is set up only when it is handed over.
+Kind = tuple[tuple[str, ...], bool]
+
+
+@dataclass
+class _Pool:
+    ready: deque[Forked] = field(default_factory=deque)
+
+
+class Template:
+    """A template process and the kernels that wait in it."""
+
+    def __init__(self, wish: Wish, folder: Path, gone: Callable[[Template], None]) -> None:
+        self._folder, self._gone_to = folder, gone
+        self.used_at = monotonic()
+        self.dead = False
+        self._pools: dict[Kind, _Pool] = {}
+        loop = asyncio.get_running_loop()
+        #: `names` it has beyond a cold kernel, and what was `excluded`, with reasons.
+        self.facts: asyncio.Future[Message] = loop.create_future()
+        self.facts.add_done_callback(lambda f: f.cancelled() or f.exception())
+        ours, theirs = socket.socketpair()
+        self.log = folder / f"template-{id(self):x}.log"
+        argv = [sys.executable, "-c", COMMAND, str(theirs.fileno())]
+        argv += [json.dumps(list(wish.preload)), "{}"]
+        with theirs, self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                argv,
+                env=dict(wish.env),
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+        self._link = Listener(Wire(ours), self._hear, self._closed)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def _hear(self, message: Message, files: list[int]) -> None:
+        if not self.facts.done():
+            self.facts.set_result(message)
+
+    def _closed(self) -> None:
+        self.dead = True
+        if not self.facts.done():
+            text = self.log.read_bytes()[-_LOG_TAIL:].decode(errors="replace").strip()
+            why = f"a template could not be made: {text.splitlines()[-1] if text else ''}"
+            self.facts.set_exception(Refused(why))
+        for pool in self._pools.values():
+            while pool.ready:
+                pool.ready.popleft().let_go()  # its keeper sees it, and ends it
+        self.log.unlink(missing_ok=True)
+        self._gone_to(self)
+
+    def close(self) -> None:
+        self._link.close()
+
+    def take(self, kind: Kind, make: Callable[[], Forked]) -> Forked:
+        """A kernel that waits, or a new one; others are made to wait in its place."""
+        self.used_at = monotonic()
+        pool = self._pools.setdefault(kind, _Pool())
+        pool.ready = deque(each for each in pool.ready if not each.ended)
+        taken = pool.ready.popleft() if pool.ready else self._fork(kind, make)
+        if not kind[1]:
+            while len(pool.ready) < READY and not self.dead:
+                pool.ready.append(self._fork(kind, make))
+        return taken
+
+    def _fork(self, kind: Kind, make: Callable[[], Forked]) -> Forked:
+        forked = make()
+        order = {"folder": str(forked.folder), "args": list(kind[0]), "late": kind[1]}
+        sent = self._link.send(order, [sock.fileno() for sock in forked.theirs])
+        forked.close_theirs()
+        if not sent:
+            raise Refused("its template ended")
+        if not kind[1]:
+            forked.listen()
+        return forked
+
+
+class Templates:
+    """Few at a time; who was used least recently goes first."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._held: dict[str, Template] = {}
+
+    def get(self, wish: Wish) -> Template:
+        key = json.dumps([sorted(wish.env.items()), sorted(wish.preload)])
+        found = self._held.get(key)
+        if found is None or found.dead:
+            self._make_room()
+            found = self._held[key] = Template(wish, self._folder, self._gone)
+        return found
+
+    def _gone(self, template: Template) -> None:
+        self._held = {k: t for k, t in self._held.items() if t is not template}
+
+    def _make_room(self) -> None:
+        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        while self._held:
+            used = sum(processes.resident_bytes(t.pid) for t in self._held.values())
+            if len(self._held) < MOST_TEMPLATES and used < total * _MEMORY_SHARE:
+                return
+            min(self._held.values(), key=lambda t: t.used_at).close()
+
+    def drop_idle(self) -> None:
+        """Let go of those that nobody asked for in a long time."""
+        for template in list(self._held.values()):
+            if monotonic() - template.used_at > TEMPLATE_IDLE_SECONDS:
+                template.close()
+
+    def pids(self) -> set[int]:
+        return {template.pid for template in self._held.values()}
+
+    def close(self) -> None:
+        for template in list(self._held.values()):
+            template.close()
