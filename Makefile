@@ -38,9 +38,9 @@ demo: $(STAMPS)/demo  ## Run the tutorial pipeline: images in S3 to a served mod
 	$(BIN)/mlflowkit demo $(ARGS)
 
 test: $(STAMPS)/dev  ## All tests, and the notebooks; ARGS=... for some of the tests
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 ifeq ($(strip $(ARGS)),)
-	$(BIN)/python -m pytest --nbval-lax notebooks
+	MLFLOWKIT_HOME=$$(mktemp -d)/home $(BIN)/python -m pytest --nbval-lax notebooks
 endif
 
 check: $(STAMPS)/dev  ## Format, lint, layers, types
@@ -65,7 +65,7 @@ bench: $(STAMPS)/bench  ## Speed and memory, as ratios in one run
 	$(BIN)/python -m benches $(ARGS)
 
 notebooks: $(STAMPS)/dev  ## Run the notebooks as tests
-	$(BIN)/python -m pytest --nbval-lax notebooks
+	MLFLOWKIT_HOME=$$(mktemp -d)/home $(BIN)/python -m pytest --nbval-lax notebooks
 
 docs: $(STAMPS)/dev  ## Write the generated pages
 	$(BIN)/python -m docs.generate

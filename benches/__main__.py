@@ -16,7 +16,11 @@ NAMES = (
     "load_images",
     "fine_tune",
     "viewer",
+    "widget",
     "notebooks",
+    "notebook_cells",
+    "prefix",
+    "resume",
 )
 
 

@@ -1,13 +1,17 @@
 """Notebooks: our engine against papermill's own, one after another and two at a time.
 
-Both are warm (the second notebook of a kind in a live process), and take turns. Each
-notebook has five cells. The last figure is the memory of 20 notebooks that have imported
-torch and wait, against that of one; PSS of server, templates, keepers and kernels.
+Both are warm (the second notebook of a kind in a live process), and take turns, so that a
+loaded machine slows both; medians, with the quartiles of the ratio. Each notebook has five
+cells. Also: what a trivial cell takes among 200, and a DAG run of one light notebook, from
+its creation to its final state, in a live engine. The last figure is the memory of 20
+notebooks that have imported torch and wait, against that of one; PSS of server, templates,
+keepers and kernels.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import statistics
 import subprocess
 import sys
@@ -21,8 +25,11 @@ from typing import Any
 
 import psutil
 
-ROUNDS = 5
+ROUNDS = 9
 MANY = 30
+CELLS = 200
+#: Between two notebooks of ours: the ready kernels are made again meanwhile.
+PAUSE_SECONDS = 0.5
 LIGHT = (
     "import json\nimport math",
     "x = math.pi",
@@ -44,19 +51,22 @@ TORCH = (
     "print(float(y))",
     "y",
 )
-KINDS = {"light": (LIGHT, ROUNDS), "pandas": (PANDAS, ROUNDS), "torch": (TORCH, 3)}
+KINDS = {"light": (LIGHT, ROUNDS), "pandas": (PANDAS, ROUNDS), "torch": (TORCH, 7)}
 
 
 def run() -> dict[str, object]:
-    """Seconds (medians), and the ratios to papermill's."""
+    """Seconds (medians), the ratios to papermill's, and the load of the machine."""
     logging.getLogger("papermill").setLevel(logging.ERROR)
     found: dict[str, object] = {}
     with tempfile.TemporaryDirectory() as folder:
         for kind, (cells, rounds) in KINDS.items():
             path = _write(Path(folder) / f"{kind}.ipynb", cells)
             found |= _taking_turns(kind, path, rounds)
+        found |= _many_cells(Path(folder))
+        found |= _in_an_engine(Path(folder) / "light.ipynb")
         found |= _sustained(Path(folder) / "light.ipynb")
         found |= _memory()
+    found["load"] = os.getloadavg()[0]
     return found
 
 
@@ -97,17 +107,63 @@ def _seconds(call: Callable[[], object]) -> float:
 
 def _taking_turns(kind: str, path: Path, rounds: int) -> dict[str, object]:
     first = _seconds(lambda: ours(path))
+    ours(path)
     papermills(path)
     pairs = []
-    for _ in range(rounds):
-        theirs = _seconds(lambda: papermills(path))
-        pairs.append((_seconds(lambda: ours(path)), theirs))
+    for turn in range(rounds):
+        time.sleep(PAUSE_SECONDS)
+        if turn % 2:
+            mine = _seconds(lambda: ours(path))
+            pairs.append((mine, _seconds(lambda: papermills(path))))
+        else:
+            theirs = _seconds(lambda: papermills(path))
+            pairs.append((_seconds(lambda: ours(path)), theirs))
+    ratios = [theirs / mine for mine, theirs in pairs]
+    low, middle, high = statistics.quantiles(ratios, n=4)
     return {
         f"{kind}, the first one, s": first,
         f"{kind}, s": statistics.median(mine for mine, _ in pairs),
         f"{kind}, papermill, s": statistics.median(theirs for _, theirs in pairs),
-        f"{kind}, papermill's time / ours": statistics.median(t / m for m, t in pairs),
+        f"{kind}, papermill's time / ours": middle,
+        f"{kind}, papermill's time / ours, quartiles": f"{low:.1f} to {high:.1f}",
     }
+
+
+def _many_cells(folder: Path) -> dict[str, object]:
+    """What a cell takes among many: with all there is between two of them."""
+    from mlflowkit.nbrun.engine import NotebookEngine
+    from mlflowkit.ports import CellEvent, NotebookOrder
+
+    path = _write(folder / "cells.ipynb", ("x = 1",) * CELLS)
+    order = NotebookOrder(path=path, parameters={}, output=folder / "cells-out.ipynb")
+
+    def each() -> float:
+        begun: list[float] = []
+
+        def hear(event: CellEvent) -> None:
+            if event.kind == "cell_started":
+                begun.append(time.perf_counter())
+
+        NotebookEngine().run(order, hear)
+        return (begun[-1] - begun[0]) / (CELLS - 1)
+
+    each()
+    return {"a trivial cell, ms": statistics.median(each() for _ in range(5)) * 1000}
+
+
+def _in_an_engine(path: Path) -> dict[str, object]:
+    from benches.runs import engine_home, run_seconds
+    from mlflowkit import dag, notebook
+
+    with engine_home():
+
+        @dag(dag_id="bench_notebook")
+        def light() -> None:
+            notebook(str(path))
+
+        run_seconds(light())
+        times = [run_seconds(light()) for _ in range(ROUNDS)]
+    return {"a DAG run of a light notebook, s": statistics.median(times)}
 
 
 def _again(call: Callable[[Path, int], None], path: Path, number: int) -> None:

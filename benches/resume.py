@@ -6,7 +6,6 @@ in every cell that makes one, so nothing is stored for free.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
@@ -93,24 +92,21 @@ def to_failed_cell(seconds: float, *, killed: bool) -> tuple[float, int]:
         return float(out.cells[8].outputs[0].text) - begun, ran
 
 
-def main() -> None:
-    """Measure, and print."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--seconds", type=float, default=2.0, help="work of a cell")
-    parser.add_argument("--first", type=float, default=7.5, help="work of the first eight")
-    given = parser.parse_args()
-    without, with_ = cost(given.seconds)
-    share = (with_ - without) / without
-    print(
-        f"10 cells × {given.seconds:g} s, 200 MB: {without:.2f} s → {with_:.2f} s, {share:+.1%}"
-    )
+def run(seconds: float = 2.0, first: float = 7.5) -> dict[str, float | str]:
+    """What checkpoints cost, and how soon a retry is at the failed cell.
+
+    Args:
+        seconds: Work of a cell, for the cost.
+        first: Work of each of the first eight cells, for the retry.
+    """
+    without, with_ = cost(seconds)
+    found: dict[str, float | str] = {
+        f"10 cells × {seconds:g} s, 200 MB, without checkpoints, s": without,
+        f"10 cells × {seconds:g} s, 200 MB, with checkpoints, s": with_,
+        "cost of checkpoints": f"{(with_ - without) / without:+.1%}",
+    }
     for killed, how in ((False, "raised"), (True, "killed its kernel")):
-        took, ran = to_failed_cell(given.first, killed=killed)
-        spent = 8 * given.first
-        print(
-            f"cell 9 of 10, after {spent:g} s, {how}: {took:.2f} s to it, {ran} of 8 cells ran"
-        )
-
-
-if __name__ == "__main__":
-    main()
+        took, ran = to_failed_cell(first, killed=killed)
+        found[f"cell 9 of 10, after {8 * first:g} s, {how}, s to it"] = took
+        found[f"cell 9 of 10, {how}: earlier cells run again"] = float(ran)
+    return found

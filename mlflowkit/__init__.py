@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from mlflowkit.hooks.base import BaseHook, Connection
     from mlflowkit.hooks.secrets_backend import BaseSecretsBackend
     from mlflowkit.hooks.variable import Variable
+    from mlflowkit.nbrun.held import held_kernels
     from mlflowkit.nbrun.inside import input as input
     from mlflowkit.nbrun.leaving import exit_notebook
     from mlflowkit.nbrun.signature import inspect_notebook
@@ -101,6 +102,7 @@ _HOMES = {
     "exit_notebook": "mlflowkit.nbrun.leaving",
     "get_current_context": "mlflowkit.authoring.context",
     "input": "mlflowkit.nbrun.inside",
+    "held_kernels": "mlflowkit.nbrun.held",
     "inspect_notebook": "mlflowkit.nbrun.signature",
     "mask_secret": "mlflowkit.worker.masking",
     "literal": "mlflowkit.authoring.template",
@@ -159,6 +161,7 @@ __all__ = [
     "dag",
     "exit_notebook",
     "get_current_context",
+    "held_kernels",
     "inspect_notebook",
     "literal",
     "mask_secret",

@@ -61,6 +61,21 @@ class Settings(BaseSettings):
         timedelta(seconds=5),
         description="Between the interrupt, SIGTERM and SIGKILL of an attempt.",
     )
+    keep_failed_kernel: Duration = Field(
+        timedelta(),
+        ge=timedelta(),
+        description="How long the kernel of a notebook that failed is held, in runs that a "
+        "person started; 0: not at all. `keep_failed_kernel=` of a task goes before it.",
+    )
+    held_kernels: int = Field(
+        3, ge=0, description="Kernels that are held at once; the oldest ends first."
+    )
+    held_kernels_memory: float = Field(
+        0.25,
+        gt=0,
+        le=1,
+        description="Share of the machine's memory that held kernels may have together.",
+    )
     sqlite_synchronous: str = Field(
         "NORMAL",
         pattern="^(NORMAL|FULL)$",

@@ -24,6 +24,7 @@ from mlflowkit import preflight
 from mlflowkit.artifacts import serializers
 from mlflowkit.authoring.dag import DAG
 from mlflowkit.authoring.params import validate_params
+from mlflowkit.authoring.runtime import part
 from mlflowkit.backfill_handle import (
     Backfill,
     PlannedRun,
@@ -105,6 +106,7 @@ class Commands:
             "cancel": lambda run_id: engine.cancel(RunId(run_id)),
             "retry": self._retry,
             "instance": self._instance,
+            "mark": self._mark,
             "resume": self._resume,
             "stop": engine.stop,
             "publish": self._publish,
@@ -193,6 +195,12 @@ class Commands:
         """What a person wants of one task instance of a run that goes on."""
         return self._engine.ask_instance(RunId(run_id), TaskId(task_id), map_index, what)
 
+    def _mark(self, run_id: str, task_id: str, map_index: int | None, state: str) -> str:
+        """A person says how a task instance ended. Why it was not marked, if so."""
+        if state not in ("success", "failed"):
+            raise ValueError(f"a task is marked success or failed, not {state!r}")
+        return self._engine.mark(RunId(run_id), TaskId(task_id), map_index, state)
+
     def _resume(self, run_ids: list[str] | None = None) -> list[str]:
         chosen = run_ids if run_ids is not None else self._engine.interrupted()
         for run_id in chosen:
@@ -255,6 +263,8 @@ class App:
         handle = RunHandle(answer["run_id"], folder, dag)
         for note in request.notes:
             print(note)  # noqa: T201 - said to the person who called run()
+        if interactive():
+            part("mlflowkit.jupyter.shown", "started")(handle)
         wait = options.get("wait")
         if wait if wait is not None else not interactive():
             handle.wait()

@@ -170,6 +170,18 @@ class Services(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """Cells of a mapped notebook may be run once for all task instances of a run."""
+
+    #: Parameters that differ from instance to instance.
+    mapped: tuple[str, ...]
+    #: Names the run and the task: nothing is shared beyond them.
+    run: str
+    #: Which instance this is, for people: "instance 3".
+    instance: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NotebookOrder:
     """One notebook to execute."""
 
@@ -191,6 +203,12 @@ class NotebookOrder:
     checkpoint: str = "never"
     #: Go on from what an earlier attempt has stored.
     resume: bool = False
+    #: How long its kernel is held when a cell fails; None: it ends.
+    keep_failed_kernel: timedelta | None = None
+    #: What a held kernel is found by: `home`, `run_id`, `task_id`, `map_index`, `attempt`.
+    owner: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    #: Its prefix is shared, where that is safe.
+    shared: Shared | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

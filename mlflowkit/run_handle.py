@@ -5,8 +5,10 @@ Reads the store and asks the engine; works out no state itself.
 
 from __future__ import annotations
 
+import os
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import msgspec
 
 from mlflowkit.artifacts import serializers
 from mlflowkit.artifacts.files import FileArtifacts
+from mlflowkit.authoring.runtime import part
 from mlflowkit.core.machine.people import CANCELLED
 from mlflowkit.core.spec import RETURN_VALUE, UNMAPPED, instance_name
 from mlflowkit.core.states import ENDED, TaskState
@@ -24,6 +27,7 @@ from mlflowkit.engine.client import EngineClient, ensure_engine
 from mlflowkit.engine.locks import engine_alive
 from mlflowkit.errors import (
     BadOption,
+    NotMarked,
     RunCleaned,
     RunFailed,
     RunInterrupted,
@@ -63,6 +67,11 @@ class RunHandle:
     def __init__(self, run_id: str, home: Path, dag: Any = None) -> None:
         self.run_id, self.home, self._dag = run_id, home, dag
 
+    @property
+    def dag(self) -> Any:
+        """The DAG that it was started from here; None for a run of another process."""
+        return self._dag
+
     def view(self) -> RunView:
         """The run as it is now.
 
@@ -101,7 +110,9 @@ class RunHandle:
         client = EngineClient(self.home)
         if client.connect():
             try:
-                client.call("watch", run_id=self.run_id, timeout=timeout)
+                _listening(
+                    partial(client.call, "watch", run_id=self.run_id, timeout=timeout)
+                )
             except TimeoutError:
                 raise TimeoutError(
                     f"the run {self.run_id} has not ended after {timeout} s"
@@ -174,6 +185,7 @@ class RunHandle:
     def cancel(self) -> None:
         """Stop it: what runs is killed, what waits is skipped."""
         self._call("cancel", run_id=self.run_id)
+        part("mlflowkit.nbrun.held", "release_run")(self.home, self.run_id)
 
     def retry(
         self,
@@ -217,6 +229,18 @@ class RunHandle:
         self._call("retry", run_id=self.run_id, **wish)
         return self
 
+    def mark(self, task_id: str, state: str, map_index: int | None = None) -> None:
+        """Say how a task ended: see `TaskHandle.mark`."""
+        if state not in ("success", "failed"):
+            raise BadOption(
+                f"task {task_id!r}", "mark", f"is {state!r}: it is 'success' or 'failed'"
+            )
+        where = {"task_id": task_id, "map_index": map_index}
+        why = self._call("mark", run_id=self.run_id, state=state, **where)
+        if why:
+            name = instance_name(task_id, UNMAPPED if map_index is None else map_index)
+            raise NotMarked(self.run_id, name, state, why)
+
     def refuse_if_cleaned(self, wanted: str) -> None:
         """Raises RunCleaned if what the run held was cleaned away."""
         when = cleaned_at(self.path)
@@ -229,6 +253,16 @@ class RunHandle:
             return client.call(do, **arguments)
         finally:
             client.close()
+
+    def _ipython_display_(self) -> None:
+        """Live in a notebook, below the cell; elsewhere IPython asks for the picture."""
+        if not part("mlflowkit.jupyter.shown", "show")(self):
+            raise NotImplementedError
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        """The run as it is now: a picture with a table, and a text."""
+        found: dict[str, str] = part("mlflowkit.jupyter.shown", "bundle")(self)
+        return {**found, "text/plain": repr(self)}
 
     def __repr__(self) -> str:
         view = self.view()
@@ -312,6 +346,20 @@ class TaskHandle:
                 self._run.wait()
             raise XComNotThere(self._run.run_id, self.task_id, state)
 
+    def mark(self, state: str) -> None:
+        """Say how it ended, whatever its code does: "success" or "failed".
+
+        What runs is killed first; tasks below go on by their trigger rules. In a run that has
+        ended, what failed below a success runs now. What is marked a success has no XComs:
+        pulls give None. Of a mapped task, all instances that this changes; one: `task[3].mark`.
+
+        Raises:
+            NotMarked: it is so already, it ended in a run that still goes on, or has not begun.
+            RunStillRunning: the run was interrupted.
+            BadOption: there is no such state.
+        """
+        self._run.mark(self.task_id, state, self._index)
+
     def attempts(self) -> list[AttemptView]:
         """Its attempts that have ended, oldest first."""
         index = UNMAPPED if self._index is None else self._index
@@ -383,6 +431,24 @@ class TaskHandle:
             )
         return ExecutedNotebook(path)
 
+    def open(self, *, lab: bool = True, browser: bool | None = None) -> Any:
+        """Open its failed kernel, which is held: JupyterLab on a copy of the executed notebook.
+
+        Args:
+            lab: False: only say how a terminal gets at it.
+            browser: Show it in the browser; None: where there is a screen.
+
+        Returns:
+            Where it is: `url`, `command` (`jupyter console --existing …`), `notebook`.
+
+        Raises:
+            NoHeldKernel: none is held.
+        """
+        find, show = (part("mlflowkit.nbrun.opening", n) for n in ("find", "open_kernel"))
+        kernel = find(self._run.home, self._run.run_id, self.task_id, self._index)
+        screen = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+        return show(kernel, lab=lab, browser=screen if browser is None else browser)
+
     @staticmethod
     def _rebuild(path: Path) -> None:
         """A worker that was killed left no notebook, only the journal of its cells."""
@@ -431,14 +497,14 @@ class RunList:
     """The runs of a DAG, or of all, the newest first."""
 
     def __init__(self, home: Path, dag_id: str | None) -> None:
-        self._home, self._dag_id = home, dag_id
+        self.home, self.dag_id = home, dag_id
 
     def _summaries(self, state: str | None = None) -> list[RunSummary]:
-        with database(self._home).reading() as tx:
-            return reading.list_runs(tx, self._dag_id, state=state, limit=1_000_000)
+        with database(self.home).reading() as tx:
+            return reading.list_runs(tx, self.dag_id, state=state, limit=1_000_000)
 
     def __iter__(self) -> Iterator[RunHandle]:
-        return (RunHandle(s.run_id, self._home) for s in self._summaries())
+        return (RunHandle(s.run_id, self.home) for s in self._summaries())
 
     def __len__(self) -> int:
         return len(self._summaries())
@@ -446,15 +512,15 @@ class RunList:
     def __getitem__(self, which: int | str) -> RunHandle:
         """A run by position (0 is the newest) or by id."""
         if isinstance(which, int):
-            return RunHandle(self._summaries()[which].run_id, self._home)
-        handle = RunHandle(which, self._home)
+            return RunHandle(self._summaries()[which].run_id, self.home)
+        handle = RunHandle(which, self.home)
         handle.view()
         return handle
 
     def last(self, *, state: str | None = None) -> RunHandle | None:
         """The newest run, or the newest in that state; None if there is none."""
         found = self._summaries(state)
-        return RunHandle(found[0].run_id, self._home) if found else None
+        return RunHandle(found[0].run_id, self.home) if found else None
 
     def to_df(self) -> Any:
         """All of them as a pandas DataFrame."""
@@ -463,12 +529,28 @@ class RunList:
         rows = [_plain(s) for s in self._summaries()]
         return pandas.DataFrame(rows)
 
+    def _ipython_display_(self) -> None:
+        """A table in a notebook; a click shows the run."""
+        if not part("mlflowkit.jupyter.shown", "show")(self):
+            raise NotImplementedError
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        found: dict[str, str] = part("mlflowkit.jupyter.shown", "list_bundle")(self)
+        return found
+
     def __repr__(self) -> str:
         lines = [
             f"{s.run_id}  {s.state}  {s.created_at:%Y-%m-%d %H:%M}"
             for s in self._summaries()
         ]
         return "\n".join(lines) or "no runs yet"
+
+
+def _listening(work: Callable[[], Any]) -> Any:
+    """What `work` gives; in a notebook's cell, views are listened to meanwhile."""
+    if "ipykernel" not in sys.modules:
+        return work()
+    return part("mlflowkit.jupyter.pumping", "waited")(work)
 
 
 def _plain(summary: RunSummary) -> dict[str, Any]:

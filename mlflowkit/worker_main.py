@@ -43,7 +43,13 @@ from mlflowkit.worker.supervisor import Supervisor
 from mlflowkit.worker.template import Template, hold_locks, may_fork
 
 #: What executing a notebook loads in the worker; the notebook itself runs in a kernel.
-NOTEBOOK_IMPORTS = ("papermill.parameterize", "nbclient.client", "ipykernel.kernelspec")
+NOTEBOOK_IMPORTS = (
+    "papermill.parameterize",
+    "nbclient.client",
+    "ipykernel.kernelspec",
+    "IPython.core.inputtransformer2",
+    "mlflowkit.nbrun.engine",
+)
 
 
 #: What pipeline files load of ours: children that import such a file find it loaded.

@@ -1,9 +1,12 @@
-"""How long to look for broken laws: seconds for a change, minutes at night."""
+"""How long to look for broken laws: seconds for a change, minutes at night; and what comes first."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from typing import Final
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 _QUIET = [HealthCheck.too_slow, HealthCheck.filter_too_much]
@@ -28,3 +31,28 @@ settings.register_profile(  # for planted bugs: is it caught at all? No shrinkin
     derandomize=True,
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+_HERE: Final = Path(__file__).parent
+#: They take longest. Begun first, none of them is what all others wait for at the end.
+_FIRST: Final = (
+    "acceptance/test_demo.py",
+    "acceptance/test_tutorial_styles.py",
+    "ml/test_resnet.py",
+    "ml/test_deploy_local.py",
+    "chaos/test_failpoints.py",
+    "chaos/test_random_kills.py",
+    "ml/test_resnet_resume.py",
+    "ml/test_serve.py",
+    "nbrun/parity/test_parity_of_outputs.py",
+    "nbrun/parity/test_parity_of_endings.py",
+    "cli/test_scheduler.py",
+    "cli/test_one_task.py",
+    "engine/test_background.py",
+    "nbrun/checkpoint/test_law.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first; all others, and the tests of each, in their order."""
+    places = {_HERE / name: place for place, name in enumerate(_FIRST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))

@@ -49,5 +49,5 @@ def _check_does_something(task: BaseOperator) -> None:
     made = task.operator_class if isinstance(task, MappedOperator) else type(task)
     for kind, name in _TO_WRITE:
         own = vars(task).get(name, getattr(made, name, None))
-        if issubclass(made, kind) and own is getattr(kind, name):
+        if kind in made.__mro__ and own is getattr(kind, name):
             raise NotAnOperator(made.__name__, name, task.task_id)

@@ -452,6 +452,16 @@ class DAG:
     def __repr__(self) -> str:
         return described(self)
 
+    def form(self) -> Any:
+        """A form of its parameters, for a notebook: its button runs the DAG, and shows it.
+
+        Raises:
+            UserError: the DAG cannot be run as it is.
+        """
+        from mlflowkit.authoring.runtime import part
+
+        return part("mlflowkit.jupyter.form", "Form")(self)
+
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         """The graph as a picture, with the states of its last run; and as text."""
         from mlflowkit.authoring.runtime import part

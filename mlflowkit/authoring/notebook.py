@@ -16,7 +16,16 @@ from mlflowkit.authoring.axes import (
 )
 from mlflowkit.authoring.callers import caller_folder
 from mlflowkit.authoring.defaults import surroundings_of
-from mlflowkit.authoring.notebook_attempt import output_path, run_order, whole_lists
+from mlflowkit.authoring.notebook_attempt import (
+    kept_for,
+    output_path,
+    owner_of,
+    run_order,
+    shared,
+    sharing,
+    wait_while_open,
+    whole_lists,
+)
 from mlflowkit.authoring.notebook_edges import check_edges, check_output
 from mlflowkit.authoring.operator import TASK_OPTIONS, BaseOperator, seconds
 from mlflowkit.authoring.refs import XComArg, has_refs
@@ -37,9 +46,6 @@ if TYPE_CHECKING:
 if TYPE_CHECKING:
     from mlflowkit.authoring.group import TaskGroup
 
-if TYPE_CHECKING:
-    from mlflowkit.authoring.group import TaskGroup
-
 #: Names that are options of a notebook task; every other keyword is a parameter.
 NOTEBOOK_OPTIONS: Final = TASK_OPTIONS | {
     "returns",
@@ -48,6 +54,8 @@ NOTEBOOK_OPTIONS: Final = TASK_OPTIONS | {
     "cell_timeout",
     "checkpoint",
     "resume",
+    "share_prefix",
+    "keep_failed_kernel",
 }
 #: After which cells a kernel's variables are stored.
 CHECKPOINTS: Final = ("auto", "always", "never")
@@ -68,6 +76,12 @@ class NotebookOperator(BaseOperator):
             go on from the failed cell: "auto" (where it costs little beside the cells),
             "always", "never".
         resume: "cell": a retry goes on from the failed cell; None: it begins anew.
+        keep_failed_kernel: How long (timedelta, or seconds) its kernel is held when a cell
+            fails, for `run["fit"].open()`; 0: not at all. None: as the setting
+            `keep_failed_kernel` says in runs that a person started, else not.
+        share_prefix: Of a mapped task: the cells before the first use of a mapped parameter
+            are run once for all instances, where that is safe. No checkpoints are stored
+            by instances that share them, and a retry runs its notebook alone.
 
     Texts in the parameters, and the path, are templates. A notebook whose path is one is
     looked up when the task runs, and runs as it is then.
@@ -88,6 +102,8 @@ class NotebookOperator(BaseOperator):
         cell_timeout: timedelta | float | None = None,
         checkpoint: str = "auto",
         resume: str | None = None,
+        share_prefix: bool = False,
+        keep_failed_kernel: timedelta | float | None = None,
         **options: Any,
     ) -> None:
         later = holds_template(str(path))
@@ -104,7 +120,11 @@ class NotebookOperator(BaseOperator):
         self.kernel_name = kernel_name
         self.checkpoint = _one_of(where, "checkpoint", checkpoint, CHECKPOINTS)
         self.resume = _one_of(where, "resume", resume or "", ("cell", ""))
+        self.share_prefix = sharing(where, share_prefix, self.checkpoint, self.resume)
+        #: The parameters that are mapped, in the copy for one instance.
+        self.varying: tuple[str, ...] = ()
         self.cell_timeout = seconds("cell_timeout", cell_timeout, where)
+        self.keep_failed_kernel = _kept_for(where, keep_failed_kernel)
         #: A copy that was made when the run was started, in the bundle.
         self.snapshot = ""
 
@@ -127,7 +147,11 @@ class NotebookOperator(BaseOperator):
             state_dir=Path(context["ti"].state_dir),
             checkpoint=self.checkpoint,
             resume=self._resumes(context["ti"]),
+            shared=shared(self, context["ti"]),
+            keep_failed_kernel=kept_for(self.keep_failed_kernel, context),
+            owner=owner_of(context["ti"]),
         )
+        wait_while_open(order, context["ti"])
         values = run_order(task, order, getattr(context["ti"], "log_path", ""))
         for name, value in values.items():
             task.push(name, value)
@@ -174,6 +198,7 @@ class NotebookOperator(BaseOperator):
         where = f"task {self.task_id!r}"
         refuse_twice(where, mapped, self.parameters, ".expand_kwargs()")
         self.parameters = {**self.parameters, **mapped}
+        self.varying = tuple(mapped)
 
     def arguments(self) -> dict[str, object]:
         return {"parameters": self.parameters}
@@ -184,6 +209,13 @@ def _one_of(where: str, option: str, value: str, known: Sequence[str]) -> str:
         said = " or ".join(repr(each) for each in known if each)
         raise BadOption(where, option, f"is {value!r}: it is {said}")
     return value
+
+
+def _kept_for(where: str, value: timedelta | float | None) -> timedelta | None:
+    """Like `seconds`; zero is a wish, too."""
+    if value is None or value not in (0, timedelta()):
+        return seconds("keep_failed_kernel", value, where)
+    return timedelta()
 
 
 def known_later(value: object) -> bool:
@@ -272,6 +304,11 @@ def _make(path: str | Path, given: Mapping[str, Any], over: _Over) -> XComArg:
         raise BadOption(where, name, "is given as a keyword and in params: give it once")
     parameters |= inside
     axes = over(where, parameters, group)
+    if options.get("share_prefix") and not axes:
+        problem = (
+            "is for mapped notebooks: notebook.partial(..., share_prefix=True).expand(...)"
+        )
+        raise BadOption(where, "share_prefix", problem)
     if not holds_template(str(path)):
         check_edges(find_notebook(path), axes, mapped=True)
     wanted = str(options.pop("task_id", "")) or re.sub(r"[^\w.-]+", "_", Path(path).stem)

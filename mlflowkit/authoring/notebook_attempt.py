@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from mlflowkit.authoring.runtime import part
-from mlflowkit.errors import MlflowkitError
-from mlflowkit.ports import NotebookOrder, RunningTask
+from mlflowkit.core.spec import UNMAPPED
+from mlflowkit.errors import BadOption, MlflowkitError, TaskRescheduled
+from mlflowkit.ports import NotebookOrder, RunningTask, Shared
+from mlflowkit.settings import settings
+
+log = logging.getLogger("mlflowkit.task.notebook")
+#: How often a retry looks whether the kernel that failed is still open.
+_LOOK_AGAIN = timedelta(seconds=10)
 
 
 def run_order(task: RunningTask, order: NotebookOrder, log: str) -> Mapping[str, object]:
@@ -35,6 +43,45 @@ def run_order(task: RunningTask, order: NotebookOrder, log: str) -> Mapping[str,
             keep(order.output, Path(log))
 
 
+def owner_of(ti: Any) -> dict[str, Any]:
+    """What a kernel of this attempt is found by, if it is held; empty without a home."""
+    base = getattr(ti, "output_base", "")
+    folder = str(Path(base).parent) if base else ""
+    home = folder.removesuffix(f"/runs/{getattr(ti, 'run_id', '')}")
+    if not base or home == folder:
+        return {}
+    return {
+        "home": str(Path(home).resolve()),
+        "run_id": ti.run_id,
+        "task_id": ti.task_id,
+        "map_index": None if ti.map_index == UNMAPPED else ti.map_index,
+        "attempt": ti.attempt_number,
+    }
+
+
+def kept_for(wish: timedelta | None, context: Mapping[str, Any]) -> timedelta | None:
+    """How long the kernel of a notebook is held if it fails: what the task says, or, in a
+    run that a person started, what the settings say."""
+    if wish is not None:
+        return wish
+    run_type = getattr(context.get("dag_run"), "run_type", "")
+    return settings().keep_failed_kernel if run_type == "manual" else None
+
+
+def wait_while_open(order: NotebookOrder, ti: Any) -> None:
+    """An automatic retry waits while a person has the kernel open that failed.
+
+    Raises:
+        TaskRescheduled: somebody has.
+    """
+    if not order.owner or getattr(ti, "try_number", 1) < 2:
+        return  # it is the first try, or a person had it tried again
+    of_owner = part("mlflowkit.nbrun.holding", "of_owner")
+    if any(one.opened for one in of_owner(order.owner)):
+        log.info("the retry waits: the kernel that failed is open in JupyterLab")
+        raise TaskRescheduled(datetime.now(UTC) + _LOOK_AGAIN)
+
+
 def whole_lists(parameters: Mapping[str, object]) -> dict[str, object]:
     """The values of a mapped task are read as they are used; a kernel gets them all."""
     from mlflowkit.worker.context import MappedValues
@@ -49,3 +96,31 @@ def output_path(ti: Any, source: Path) -> Path:
     """Where the executed notebook goes."""
     base = getattr(ti, "output_base", "")
     return Path(f"{base}.ipynb") if base else Path(ti.state_dir) / source.name
+
+
+def sharing(where: str, share_prefix: object, checkpoint: str, resume: str) -> bool:
+    """Whether `share_prefix` is wished.
+
+    Raises:
+        BadOption: it is no bool, or does not go with the other options.
+    """
+    if not isinstance(share_prefix, bool):
+        raise BadOption(where, "share_prefix", f"is {share_prefix!r}: it is True or False")
+    other = 'checkpoint="always"' if checkpoint == "always" else resume and 'resume="cell"'
+    if share_prefix and other:
+        problem = (
+            f"does not go with {other}: instances that share cells store no checkpoints"
+        )
+        raise BadOption(where, "share_prefix", problem)
+    return share_prefix
+
+
+def shared(task: Any, ti: Any) -> Shared | None:
+    """What an attempt of a mapped notebook task may share with other instances.
+
+    A later attempt runs all its cells: what failed may lie in the shared ones.
+    """
+    if not task.share_prefix or not task.varying or ti.attempt_number > 1:
+        return None
+    run = f"{ti.dag_id}/{ti.run_id}/{task.task_id}"
+    return Shared(mapped=task.varying, run=run, instance=f"instance {ti.map_index}")

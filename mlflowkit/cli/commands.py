@@ -15,6 +15,7 @@ from mlflowkit.cli import (
     kernels,
     notebook,
     notebook_dag,
+    notebook_held,
     notebook_schedule,
     pools,
     run,
@@ -43,6 +44,9 @@ dags.app.command("simulate")(simulate.simulate)
 app.add_typer(dags.app, name="dags")
 app.add_typer(export.app, name="export")
 notebook.app.command("to-dag")(notebook_dag.to_dag)
+notebook.app.command("open")(notebook_held.open_)
+notebook.app.command()(notebook_held.held)
+notebook.app.command()(notebook_held.release)
 notebook.app.command("schedule")(notebook_schedule.schedule)
 notebook.app.command("outputs")(notebook_schedule.outputs)
 app.add_typer(notebook.app, name="notebook")

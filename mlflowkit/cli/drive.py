@@ -28,6 +28,7 @@ from mlflowkit.core.states import RunState
 from mlflowkit.engine.client import EngineClient
 from mlflowkit.engine.process import EngineProcess
 from mlflowkit.errors import EngineGone, HomeBusy, MlflowkitError, RunInterrupted
+from mlflowkit.run_handle import RunHandle
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -197,7 +198,7 @@ def _there(job: Job, client: EngineClient, console: Console, logs: bool) -> Outc
 
 
 class _Watcher(threading.Thread):
-    """Ends when its run has, or when the engine is gone."""
+    """Ends when its run has, or when the engine is gone before."""
 
     def __init__(self, home: Path, run_id: str) -> None:
         super().__init__(name=f"watch {run_id}", daemon=True)
@@ -207,8 +208,8 @@ class _Watcher(threading.Thread):
         client = EngineClient(self._home)
         try:
             client.call("watch", run_id=self.run_id)
-        except EngineGone:
-            self.gone = True
+        except EngineGone:  # one in the foreground goes as soon as its run has ended
+            self.gone = not RunHandle(self.run_id, self._home).view().ended
         finally:
             client.close()
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
 
-from mlflowkit.core.spec import RunId, TaskId
+from mlflowkit.core.spec import UNMAPPED, RunId, TaskId, instance_name
 from mlflowkit.engine.client import EngineClient
 from mlflowkit.engine.process import EngineProcess
+from mlflowkit.errors import EngineGone, NotMarked
 from mlflowkit.ports import RunRequest, Surroundings
 
 
@@ -85,6 +87,32 @@ class Resume:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """Say how a task instance ended; without an index, all of its task that this changes."""
+
+    run_id: str
+    task_id: str
+    map_index: int | None
+    state: str
+
+    def begin(self, engine: EngineProcess) -> list[str]:
+        where = TaskId(self.task_id), self.map_index
+        return self._told(engine.mark(RunId(self.run_id), *where, self.state))
+
+    def send(self, client: EngineClient) -> list[str]:
+        where: dict[str, Any] = {"task_id": self.task_id, "map_index": self.map_index}
+        said = client.call("mark", run_id=self.run_id, state=self.state, **where)
+        return self._told(said)
+
+    def _told(self, why_not: str) -> list[str]:
+        if why_not:
+            index = UNMAPPED if self.map_index is None else self.map_index
+            name = instance_name(self.task_id, index)
+            raise NotMarked(self.run_id, name, self.state, why_not)
+        return [self.run_id]
+
+
+@dataclass(frozen=True, slots=True)
 class Cancel:
     """Stop a run that has not ended."""
 
@@ -96,6 +124,7 @@ class Cancel:
         return [self.run_id]
 
     def send(self, client: EngineClient) -> list[str]:
-        client.call("resume", run_ids=[self.run_id])
-        client.call("cancel", run_id=self.run_id)
+        with suppress(EngineGone):  # whoever watches the run sees whether it has ended
+            client.call("resume", run_ids=[self.run_id])
+            client.call("cancel", run_id=self.run_id)
         return [self.run_id]

@@ -26,7 +26,7 @@ def show_logs(
         TaskNotInRun: it has no such task.
         RunInterrupted: while following, its engine died.
     """
-    wanted, index = _named(handle, task)
+    wanted, index = named(handle, task)
     tails: dict[str, tuple[str, Tail]] = {}
     while True:
         view = handle.view()
@@ -47,7 +47,7 @@ def show_logs(
         time.sleep(LOOK_SECONDS)
 
 
-def _named(handle: RunHandle, task: str | None) -> tuple[str | None, int | None]:
+def named(handle: RunHandle, task: str | None) -> tuple[str | None, int | None]:
     """`fit[3]` as task and index."""
     if task is None:
         return None, None

@@ -143,6 +143,30 @@ def retry(
     raise typer.Exit(do_and_tell(job, handle.home, json=json, logs=logs))
 
 
+@app.command()
+def mark(
+    run: str = RUN,
+    task: str = typer.Argument(..., metavar="TASK", help="Or TASK[INDEX]."),
+    state: str = typer.Argument(..., metavar="STATE", help="success or failed."),
+    json: bool = JSON,
+    logs: bool = LOGS,
+) -> None:
+    """Say how a task ended, whatever its code does; what waits for it goes on.
+
+    What runs is killed. In a run that has ended, what failed below a success runs now.
+    """
+    from mlflowkit.cli.finish import do_and_tell
+    from mlflowkit.cli.jobs import Mark
+    from mlflowkit.cli.logs import named
+
+    if state not in ("success", "failed"):
+        raise typer.BadParameter("is success or failed", param_hint="STATE")
+    handle = _handle(run)
+    task_id, index = named(handle, task)
+    job = Mark(run, str(task_id), index, state)
+    raise typer.Exit(do_and_tell(job, handle.home, json=json, logs=logs))
+
+
 def _stop_waiting(handle: RunHandle) -> None:
     """A run that only waits for a retry is ended, so that the retry can be now."""
     from mlflowkit.cli.console import console

@@ -60,7 +60,7 @@ def states_page() -> str:
             *rows,
             "",
             "An ended state is left again only when a person asks for a retry "
-            f"(*{Cause.CLEARED}*).",
+            f"(*{Cause.CLEARED}*), or says that it is another one (*marked*).",
             '"Cancelled", "lost" and "timed out" are reasons beside a state, not states.',
             "",
             "## A DAG run",

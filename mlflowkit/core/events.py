@@ -118,6 +118,17 @@ class InstanceAsked:
     what: str
 
 
+@dataclass(frozen=True, slots=True)
+class MarkAsked:
+    """A person says how task instances ended, whatever their code does."""
+
+    task_id: TaskId
+    #: Empty: all of the task's that this changes.
+    map_indexes: tuple[int, ...]
+    #: "success" or "failed".
+    state: str
+
+
 AttemptEvent = (
     AttemptStarted
     | AttemptSucceeded
@@ -134,5 +145,6 @@ Event = (
     | CancelAsked
     | RetryAsked
     | InstanceAsked
+    | MarkAsked
     | AttemptEvent
 )

@@ -278,18 +278,24 @@ def task_actions(
     run has ended; `retry_cell` goes on from the failed cell of a notebook.
 
     On one instance, also: `stop` what is out or waits for its next try, `retry_now` and
-    `give_up` what waits for it.
+    `give_up` what waits for it. `mark_success` and `mark_failed` say how it ended.
     """
     if over:
         from_cell = ["retry_cell"] if notebook and state is TaskState.FAILED else []
-        return [*from_cell, "clear", "clear_only"] if counts else []
+        return [*from_cell, "clear", "clear_only", *_mark(state)] if counts else []
     if mapped:
         return []
-    if state is TaskState.UP_FOR_RETRY:
-        return ["retry_now", "give_up"]
-    if state is TaskState.UP_FOR_RESCHEDULE:
-        return ["retry_now", "give_up"]
-    return ["stop"] if state in (TaskState.RUNNING, TaskState.QUEUED) else []
+    if state in (TaskState.UP_FOR_RETRY, TaskState.UP_FOR_RESCHEDULE):
+        return ["retry_now", "give_up", "mark_success"]
+    alive = state in (TaskState.RUNNING, TaskState.QUEUED)
+    return ["stop", "mark_success"] if alive else []
+
+
+def _mark(state: TaskState) -> list[str]:
+    """What an ended one may be said to be instead."""
+    if state not in ENDED or state is TaskState.REMOVED:
+        return []
+    return ["mark_failed" if state is TaskState.SUCCESS else "mark_success"]
 
 
 def instance_facts(row: InstanceRow, *, over: bool) -> dict[str, Any]:
@@ -305,5 +311,7 @@ def instance_facts(row: InstanceRow, *, over: bool) -> dict[str, Any]:
         "queued": ms(row.queued_at),
         "started": ms(row.started_at),
         "ended": ms(row.ended_at) if row.state in ENDED else None,
-        "actions": [] if over else task_actions(row.state, {}, over=False, mapped=False),
+        "actions": _mark(row.state)
+        if over
+        else task_actions(row.state, {}, over=False, mapped=False),
     }

@@ -311,6 +311,20 @@ class DagSpec:
             if self.tasks[up].setup and closers:
                 yield up, closers
 
+    def clears_after(self, teardown: TaskId) -> tuple[TaskId, ...]:
+        """The work between it and the setups directly above it; not what stands directly above.
+
+        It waits for their end, too: one that was closed by a failure does not stand for
+        others beside it that are still at work.
+        """
+        task = self.tasks[teardown]
+        if not task.teardown:
+            return ()
+        setups = [up for up in task.upstream if self.tasks[up].setup]
+        below = {one for up in setups for one in self._reach(up, self.downstream)}
+        above = self._reach(teardown, self._above) & below if below else set[TaskId]()
+        return tuple(sorted(above.difference(task.upstream)))
+
     def _above(self, task_id: TaskId) -> tuple[TaskId, ...]:
         return self.tasks[task_id].upstream
 

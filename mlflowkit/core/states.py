@@ -2,7 +2,7 @@
 
 The picture in docs/reference/states.md, the CHECK constraints of the store and
 the colours of the screens are read from here, so they cannot disagree with it.
-Ended states are those that only a person can leave again (`CLEARED`).
+Ended states are those that only a person can leave again.
 "Cancelled", "lost", "timed out" are reasons beside a state, not states.
 """
 
@@ -55,9 +55,15 @@ class Cause(StrEnum):
     RESCHEDULE_DUE = "reschedule due"
     CANCELLED = "cancelled"
     CLEARED = "cleared by a person"
+    MARKED_SUCCESS = "marked success by a person"
+    MARKED_FAILED = "marked failed by a person"
 
 
 _S, _C = TaskState, Cause
+_MARKS: Final[Mapping[Cause, TaskState]] = {
+    _C.MARKED_SUCCESS: _S.SUCCESS,
+    _C.MARKED_FAILED: _S.FAILED,
+}
 _ATTEMPT_ENDS: Final[Mapping[Cause, TaskState]] = {
     _C.SUCCEEDED: _S.SUCCESS,
     _C.SKIPPED: _S.SKIPPED,
@@ -66,6 +72,7 @@ _ATTEMPT_ENDS: Final[Mapping[Cause, TaskState]] = {
     _C.LOST: _S.SCHEDULED,
     _C.RESCHEDULED: _S.UP_FOR_RESCHEDULE,
     _C.CANCELLED: _S.FAILED,
+    **_MARKS,
 }
 
 #                state           cause                next state
@@ -80,28 +87,38 @@ TRANSITIONS: Final[Mapping[TaskState, Mapping[Cause, TaskState]]] = {
         _C.CANNOT_EXPAND: _S.FAILED,
         _C.EXPANDED_AWAY: _S.REMOVED,
         _C.CANCELLED: _S.SKIPPED,
+        **_MARKS,
     },
     _S.SCHEDULED: {
         _C.PLACE_FOUND: _S.QUEUED,
         _C.NOT_CHOSEN: _S.SKIPPED,
         _C.CANCELLED: _S.SKIPPED,
+        **_MARKS,
     },
     _S.QUEUED: {
         _C.STARTED: _S.RUNNING,
         **_ATTEMPT_ENDS,
     },  # "started" may come late, or never
     _S.RUNNING: _ATTEMPT_ENDS,
-    _S.UP_FOR_RETRY: {_C.RETRY_DUE: _S.SCHEDULED, _C.CANCELLED: _S.FAILED},
-    _S.UP_FOR_RESCHEDULE: {_C.RESCHEDULE_DUE: _S.SCHEDULED, _C.CANCELLED: _S.SKIPPED},
-    _S.SUCCESS: {_C.CLEARED: _S.NONE},
-    _S.FAILED: {_C.CLEARED: _S.NONE},
-    _S.SKIPPED: {_C.CLEARED: _S.NONE},
-    _S.UPSTREAM_FAILED: {_C.CLEARED: _S.NONE},
+    _S.UP_FOR_RETRY: {
+        _C.RETRY_DUE: _S.SCHEDULED,
+        _C.CANCELLED: _S.FAILED,
+        **_MARKS,
+    },
+    _S.UP_FOR_RESCHEDULE: {
+        _C.RESCHEDULE_DUE: _S.SCHEDULED,
+        _C.CANCELLED: _S.SKIPPED,
+        **_MARKS,
+    },
+    _S.SUCCESS: {_C.CLEARED: _S.NONE, _C.MARKED_FAILED: _S.FAILED},
+    _S.FAILED: {_C.CLEARED: _S.NONE, _C.MARKED_SUCCESS: _S.SUCCESS},
+    _S.SKIPPED: {_C.CLEARED: _S.NONE, **_MARKS},
+    _S.UPSTREAM_FAILED: {_C.CLEARED: _S.NONE, **_MARKS},
     _S.REMOVED: {_C.CLEARED: _S.NONE},
 }
 
 ENDED: Final = frozenset(
-    s for s, row in TRANSITIONS.items() if not row.keys() - {_C.CLEARED}
+    s for s, row in TRANSITIONS.items() if not row.keys() - {_C.CLEARED, *_MARKS}
 )
 #: States in which an attempt is out: it holds a place, and may write to us.
 HOLDS_PLACE: Final = frozenset({_S.QUEUED, _S.RUNNING})

@@ -107,8 +107,8 @@ def _answers(client: EngineClient) -> bool:
     if not client.connect():
         return False
     try:
-        client.call("ping")
-    except EngineGone:
+        client.call("ping", timeout=START_SECONDS)
+    except (EngineGone, TimeoutError):
         return False
     return True
 

@@ -21,11 +21,14 @@ from mlflowkit.core.events import (
     CancelAsked,
     Event,
     InstanceAsked,
+    MarkAsked,
     PastSettled,
     RetryAsked,
     RunOpened,
     TimePassed,
 )
+from mlflowkit.core.machine import Run
+from mlflowkit.core.machine.mark import why_not
 from mlflowkit.core.spec import RunId, TaskId
 from mlflowkit.core.states import RUN_ENDED, RunState
 from mlflowkit.engine import past
@@ -199,7 +202,11 @@ class RunsInHand:
             tell(RunState.QUEUED)
 
     def _retry_waits(self, run_id: RunId) -> bool:
-        return any(r == run_id and isinstance(e, RetryAsked) for r, e in self._events)
+        """Whether a run that has ended is about to go on."""
+        owned = self._owned.get(run_id)
+        over = owned is not None and owned.run.ended
+        kinds = (RetryAsked, MarkAsked) if over else RetryAsked
+        return any(r == run_id and isinstance(e, kinds) for r, e in self._events)
 
     def ask_instance(
         self, run_id: RunId, task_id: TaskId, map_index: int, what: str
@@ -217,6 +224,45 @@ class RunsInHand:
             raise TaskNotInRun(run_id, task_id, owned.run.nodes)
         self._events.append((run_id, InstanceAsked(task_id, map_index, what)))
         return True
+
+    def mark(
+        self, run_id: RunId, task_id: TaskId, map_index: int | None, state: str
+    ) -> str:
+        """Say how a task instance ended, or, without an index, all of the task's that can be
+        marked. Why nothing was marked; empty if it was.
+
+        Raises:
+            RunNotFound: there is no such run.
+            RunStillRunning: it was interrupted, or is about to run again.
+            TaskNotInRun: it has no such task.
+        """
+        if self._retry_waits(run_id):
+            raise RunStillRunning(run_id)
+        self._disown(run_id)
+        owned = self._owned.get(run_id)
+        run = owned.run if owned is not None else self._ended_run(run_id)
+        node = run.nodes.get(task_id)
+        if node is None:
+            raise TaskNotInRun(run_id, task_id, run.nodes)
+        indexes = [map_index] if map_index is not None else sorted(node.instances)
+        whys = {i: why_not(run, node, i, state) for i in indexes}
+        fit = tuple(i for i, why in whys.items() if not why)
+        if not fit:
+            return next(iter(whys.values()), "it has no task instance yet")
+        self._own(run_id)
+        self._events.append((run_id, MarkAsked(task_id, fit, state)))
+        if run.ended:
+            self.gates.opened(run_id)
+        return ""
+
+    def _ended_run(self, run_id: RunId) -> Run:
+        with self.database.reading() as tx:
+            found = stored.load_run(tx, run_id)
+        if found is None:
+            raise RunNotFound(run_id, [])
+        if not found.run.ended:
+            raise RunStillRunning(run_id)
+        return found.run
 
     def interrupted(self) -> list[RunId]:
         """Runs that have not ended and that no living engine works on."""

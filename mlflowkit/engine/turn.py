@@ -23,6 +23,7 @@ from mlflowkit.core.events import (
     AttemptStarted,
     AttemptSucceeded,
     Event,
+    MarkAsked,
     PlacesOffered,
     RetryAsked,
 )
@@ -167,7 +168,7 @@ class Turns:
         for report in work.reports:
             self._hear(work, report, now)
         for event in work.events:
-            work.cleared |= isinstance(event, RetryAsked)
+            work.cleared |= isinstance(event, (RetryAsked, MarkAsked))
             self._apply(work, event, now)
 
     def _hear(self, work: _Work, report: Report, now: datetime) -> None:

@@ -123,6 +123,7 @@ from mlflowkit.errors.homes import HomeBusy as HomeBusy
 from mlflowkit.errors.homes import HomeError as HomeError
 from mlflowkit.errors.homes import HomeOnNetwork as HomeOnNetwork
 from mlflowkit.errors.homes import HomeUnwritable as HomeUnwritable
+from mlflowkit.errors.homes import NotMarked as NotMarked
 from mlflowkit.errors.homes import RunCleaned as RunCleaned
 from mlflowkit.errors.homes import RunHasEnded as RunHasEnded
 from mlflowkit.errors.homes import RunNotFound as RunNotFound
@@ -142,6 +143,7 @@ from mlflowkit.errors.notebooks import BadParameterName as BadParameterName
 from mlflowkit.errors.notebooks import KernelDidNotStart as KernelDidNotStart
 from mlflowkit.errors.notebooks import KernelNotInstalled as KernelNotInstalled
 from mlflowkit.errors.notebooks import KernelWithoutMlflowkit as KernelWithoutMlflowkit
+from mlflowkit.errors.notebooks import NoHeldKernel as NoHeldKernel
 from mlflowkit.errors.notebooks import NoKernel as NoKernel
 from mlflowkit.errors.notebooks import NoParametersCell as NoParametersCell
 from mlflowkit.errors.notebooks import NoSections as NoSections

@@ -133,6 +133,19 @@ class RunStillRunning(UserError):
         )
 
 
+class NotMarked(UserError):
+    """A task instance cannot be marked as a success or failure now."""
+
+    code = "not_marked"
+
+    def __init__(self, run_id: str, name: str, state: str, why: str) -> None:
+        self.run_id, self.name, self.state, self.why = run_id, name, state, why
+        super().__init__(
+            f"task {name!r} of the run {run_id} was not marked {state}: {why}. "
+            f"`mlflowkit runs show {run_id}` says how it is."
+        )
+
+
 class RunHasEnded(UserError):
     """A run that has ended was asked to go on where it was interrupted."""
 

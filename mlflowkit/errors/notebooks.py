@@ -183,3 +183,18 @@ class NoSections(NotebookError):
             "than two of them. Each heading becomes a task: put a Markdown cell with `## Title` "
             "above each part that is to be one."
         )
+
+
+class NoHeldKernel(NotebookError):
+    """No kernel of a failed notebook is held there, or it cannot be opened."""
+
+    code = "no_held_kernel"
+
+    def __init__(self, run_id: str, task_id: str, problem: str = "") -> None:
+        self.run_id, self.task_id, self.problem = run_id, task_id, problem
+        super().__init__(
+            problem
+            or f"no kernel of task {task_id!r} of run {run_id!r} is held: it has not failed, "
+            "its time is up, or others took its place. `mlflowkit notebook held` shows what "
+            "is held; keep_failed_kernel= of a notebook says for how long."
+        )

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from mlflowkit.errors import CellFailed
-from mlflowkit.nbrun import injection, parameters, source
+from mlflowkit.nbrun import holding, injection, parameters, source
 from mlflowkit.nbrun.checkpoint.outside import (
     ResumeDoubted,
     forget_checkpoints,
@@ -28,6 +28,7 @@ from mlflowkit.nbrun.checkpoint.outside import (
 from mlflowkit.nbrun.execution import Execution
 from mlflowkit.nbrun.outputs import LIMIT
 from mlflowkit.nbrun.plan import Plan
+from mlflowkit.nbrun.prefix.client import SharedPrefix, shared_hooks
 from mlflowkit.nbrun.stop import Stop
 from mlflowkit.ports import CellEvent, NotebookOrder
 
@@ -78,13 +79,14 @@ class NotebookEngine:
             values = run_plan(plan, on_event)
         except ResumeDoubted as exc:
             again = prepare(
-                replace(order, resume=False),
+                replace(order, resume=False, shared=None),
                 artifacts=self._artifacts,
                 output_limit=self._output_limit,
                 doubt=str(exc),
             )
             values = run_plan(again, on_event)
         forget_checkpoints(order.state_dir)
+        holding.forget_earlier(order.owner)
         return values
 
 
@@ -109,6 +111,8 @@ def prepare(
     notebook = injection.inject(path, notebook, order.parameters, name, language)
     notebook.metadata.papermill.update(input_path=str(path), output_path=str(order.output))
     _, objects = injection.split(order.parameters)
+    hooks = hooks_for(order, notebook, language, doubt)
+    hooks = shared_hooks(order, notebook, language, hooks)
     timeout = order.cell_timeout.total_seconds() if order.cell_timeout else None
     return Plan(
         name=path.name,
@@ -125,7 +129,9 @@ def prepare(
         state_dir=order.state_dir,
         artifacts=artifacts,
         output_limit=output_limit,
-        hooks=hooks_for(order, notebook, language, doubt),
+        hooks=hooks,
+        keep=holding.wanted(order),
+        start=hooks.start if isinstance(hooks, SharedPrefix) else None,
     )
 
 

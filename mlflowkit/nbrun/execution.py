@@ -1,7 +1,7 @@
 """One execution of one prepared notebook: kernel, cells, values, written notebook.
 
-The order of things at the end is fixed: values out, kernel ended, notebook written, then
-the answer or the error. A cell that was not reached is never touched.
+The order of things at the end is fixed: values out, the kernel's end and the written
+notebook, then the answer or the error. A cell that was not reached is never touched.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from mlflowkit.errors import (
     TaskSkipped,
     UserError,
 )
-from mlflowkit.nbrun import asking, failures, handing, iofolder, kernels, record
+from mlflowkit.nbrun import asking, failures, handing, holding, iofolder, kernels, record
 from mlflowkit.nbrun.cells import exited, is_run, left_in_peace, may_raise, source_line
 from mlflowkit.nbrun.client import CellClient, Ending
 from mlflowkit.nbrun.hooks import Restored
@@ -65,6 +65,8 @@ class Execution:
         self._inside = False
         #: The cell that called `exit_notebook`, and what it said.
         self._left: tuple[int, Left] | None = None
+        #: What is said of its kernel, if that is held.
+        self._held: Mapping[str, Any] = {}
         self._io: IOFolder
         self._record: JournaledRecord
         self._kernel: kernels.KernelHandle
@@ -101,7 +103,8 @@ class Execution:
             more[iofolder.ENV_STATE] = str(plan.state_dir)
         env = kernels.kernel_environment(os.environ, **more)
         cells = [cell.source for cell in plan.notebook.cells if is_run(cell)]
-        return await kernels.start_kernel(plan.spec, plan.cwd, env, folder, cells)
+        start = plan.start or kernels.start_kernel
+        return await start(plan.spec, plan.cwd, env, folder, cells)
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, T]) -> T:
         task = asyncio.create_task(work)
@@ -132,6 +135,7 @@ class Execution:
             raise
         except CellFailed as exc:
             status = _STATUS[exc.status]
+            await self._hold(exc)
             raise
         except ArtifactNotStored as exc:
             self._say_in_running_cells(exc)
@@ -146,19 +150,34 @@ class Execution:
         for cell in self._record.running():
             self._record.output(cell, told, None)
 
+    async def _hold(self, error: CellFailed) -> None:
+        """A person may want to look at what failed."""
+        if not self._stop.wanted:
+            output = str(self._plan.output)
+            self._held = await holding.hold(self._plan.keep, self._kernel, error, output)
+
     async def _finish(self, status: str) -> None:
-        await self._kernel.end()
+        ending = asyncio.create_task(self._kernel.end())
+        await asyncio.sleep(0)  # it has been asked to; meanwhile, the notebook is written
+        try:
+            self._written_as(status)
+        finally:
+            await ending
+        told = {"status": status, "seconds": round(monotonic() - self._begun, 3)}
+        self._tell("notebook_ended", -1, told | {"output": str(self._plan.output)})
+
+    def _written_as(self, status: str) -> None:
         for cell in self._record.running():
             at = now()
             seconds = (at - (self._record.started_at(cell) or at)).total_seconds()
             self._record.cell_ended(cell, record.INTERRUPTED, at, seconds, None)
         more: dict[str, Any] = dict(self._plan.hooks.facts())
+        if self._held:
+            more["held"] = dict(self._held)
         if self._left is not None:
             more["left"] = {"cell": self._left[0], "state": self._left[1].state}
         self._record.finish(status, now(), **more)
         self._write()
-        told = {"status": status, "seconds": round(monotonic() - self._begun, 3)}
-        self._tell("notebook_ended", -1, told | {"output": str(self._plan.output)})
 
     def _write(self) -> None:
         """Write the notebook. Where that fails after something else did, that is the error."""
@@ -203,7 +222,9 @@ class Execution:
         self._tell("notebook_started", -1, facts)
         needed = [*plan.objects, *plan.returns, *plan.optional]
         why = f"its language is {plan.language}"
-        if plan.language == "python":
+        if self._kernel.inside:
+            self._inside = True
+        elif plan.language == "python":
             ending = await self._client.run_silently(f"{INSIDE}.start(); {TUNING}.apply()")
             self._inside = ending.how == "ok"
             why = f"{ending.reply.get('ename')}: {ending.reply.get('evalue')}"

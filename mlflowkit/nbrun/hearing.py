@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from nbclient.client import NotebookClient
 from nbclient.exceptions import CellExecutionComplete
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from mlflowkit.nbrun.journal import JournaledRecord
     from mlflowkit.nbrun.kernels import KernelHandle
+
+_DISPLAYS: Final = frozenset({"display_data", "execute_result"})
 
 
 class Hearer(NotebookClient):
@@ -105,14 +107,12 @@ class Hearer(NotebookClient):
         cell_index: int,
     ) -> NotebookNode | None:
         """Record an output."""
-        from nbformat.v4 import output_from_msg
-
         if self.output_hook_stack[msg["parent_header"].get("msg_id", "")]:
             return super().output(outs, msg, display_id, cell_index)
         if msg["msg_type"] == "error" and msg["content"].get("ename") == LEFT:
             return None  # no error: the notebook ends here, in peace
         try:
-            output = output_from_msg(msg)  # type: ignore[no-untyped-call]  # untyped
+            output = _output_of(msg)
         except ValueError:
             return None  # a kind of message that notebooks do not hold
         kept = self.record.output(cell_index, output, display_id)
@@ -137,6 +137,33 @@ class Hearer(NotebookClient):
         if msg["msg_type"] == "update_display_data":
             cell = self._cells.get(msg["parent_header"].get("msg_id", ""), -1)
             self.teller.output(cell, "update_display_data", _text_of({"data": kept}))
+
+
+def _output_of(message: dict[str, Any]) -> NotebookNode:
+    """The output that a message tells of. Plain ones are not validated: they are valid.
+
+    Raises:
+        ValueError: it tells of none that notebooks hold.
+    """
+    from nbformat import NotebookNode
+    from nbformat.v4 import output_from_msg
+
+    kind, content = message["msg_type"], message["content"]
+    if kind in _DISPLAYS and _is_plain(content.get("data"), content.get("metadata")):
+        shown: dict[str, Any] = {"data": content["data"], "metadata": content["metadata"]}
+        if kind == "execute_result":
+            shown["execution_count"] = content["execution_count"]
+        output: NotebookNode = NotebookNode(output_type=kind)  # type: ignore[no-untyped-call]  # untyped
+        output.update(shown)  # type: ignore[no-untyped-call]  # untyped
+        return output
+    found: NotebookNode = output_from_msg(message)  # type: ignore[no-untyped-call]  # untyped
+    return found
+
+
+def _is_plain(data: object, metadata: object) -> bool:
+    if not isinstance(data, dict) or not isinstance(metadata, dict):
+        return False
+    return all(isinstance(value, str) for value in data.values())
 
 
 def _text_of(output: Mapping[str, Any]) -> str:

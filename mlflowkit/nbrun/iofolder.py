@@ -75,7 +75,7 @@ class IOFolder:
     @classmethod
     def create(cls, path: Path, settings: Settings) -> IOFolder:
         """A new, private folder."""
-        for each in (path, path / "inputs", path / "pushed"):
+        for each in (path, path / "pushed"):
             each.mkdir(mode=0o700)
         folder = cls(path)
         folder._write("settings.json", settings)
@@ -159,7 +159,11 @@ class IOFolder:
     def _write(self, name: str, content: object) -> None:
         path = self.path / name
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_bytes(msgspec.json.encode(content))
+        try:
+            temporary.write_bytes(msgspec.json.encode(content))
+        except FileNotFoundError:  # the first one in `inputs`
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            temporary.write_bytes(msgspec.json.encode(content))
         temporary.replace(path)
 
     def _read(self, name: str, kind: type[T]) -> T:

@@ -30,7 +30,11 @@ _PORTS: Final = ("shell_port", "stdin_port", "control_port", "iopub_port", "hb_p
 
 
 def live(
-    keeper: int, order: dict[str, Any], hand_over: int, bell: socket.socket
+    keeper: int,
+    order: dict[str, Any],
+    hand_over: int,
+    bell: socket.socket,
+    prefix: Any = None,
 ) -> NoReturn:
     """The life of a kernel, from the fork to its end.
 
@@ -40,22 +44,33 @@ def live(
             it is set up only after it was handed over.
         hand_over: Descriptor of the link over which it is handed over.
         bell: Rung when it is to end in an orderly way.
+        prefix: What it has beyond imports: see `prefix.process`.
     """
     status = 1
     try:
         processes.die_with_parent(keeper)
-        _own_process()
+        _own_process(anew=prefix is None)
         wire = Wire(socket.socket(fileno=hand_over))
         begin = None
         if order["late"]:
             begin, files = wire.receive()
             _surround(begin, files)
         key = begin["key"] if begin else ""
+        if prefix is not None:
+            prefix.before()
         app = _set_up(Path(order["folder"]), order["args"], key)
-        wire.send(_facts(app))
-        if begin is None:
+        if prefix is not None:
+            prefix.after(app)
+        elif begin is None:
+            _warm_up(app)
+        if begin is not None:
+            _for_a_task(begin)
+            wire.send(_facts(app))
+        else:
+            wire.send(_facts(app))
             begin, files = wire.receive()
             _surround(begin, files, app)
+            _for_a_task(begin)
             wire.send({"begun": True})
         wire.close()
         _end_on(bell, app)
@@ -68,12 +83,20 @@ def live(
         os._exit(status)
 
 
-def _own_process() -> None:
+def _own_process(*, anew: bool) -> None:
     os.setsid()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    multiprocessing = sys.modules.get("multiprocessing.process")
+    if multiprocessing is not None:
+        multiprocessing.current_process().authkey = os.urandom(32)
+    if anew:
+        _reseed()
+
+
+def _reseed() -> None:
     random.seed()
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
@@ -81,9 +104,6 @@ def _own_process() -> None:
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.default_generator.seed()
-    multiprocessing = sys.modules.get("multiprocessing.process")
-    if multiprocessing is not None:
-        multiprocessing.current_process().authkey = os.urandom(32)
 
 
 def _set_up(folder: Path, args: list[str], key: str) -> Any:
@@ -112,6 +132,31 @@ def _set_up(folder: Path, args: list[str], key: str) -> Any:
     return app
 
 
+def _warm_up(app: Any) -> None:
+    """Run nothing, once, as a cell runs: what comes with a first one is then behind it.
+
+    Nobody listens yet, and a silent execution leaves nothing behind that a cell can see.
+    """
+    from tornado.ioloop import IOLoop
+
+    async def nothing() -> None:
+        kernel = app.kernel
+        kernel._publish_status("busy", "shell")
+        await kernel.do_execute("None", True, store_history=False)
+        kernel._publish_status("idle", "shell")
+
+    IOLoop.current().run_sync(nothing)
+
+
+def _for_a_task(begin: dict[str, Any]) -> None:
+    """What a notebook's engine would have its kernel run before the first cell."""
+    if begin.get("inside"):
+        from mlflowkit.nbrun import inside, kernel_tuning
+
+        inside.start()
+        kernel_tuning.apply()
+
+
 def _quick_shutdown(kernel: Any) -> None:
     """ipykernel looks for the kernel's children in a slow way, even where it has none."""
     theirs = kernel._progressively_terminate_all_children
@@ -131,9 +176,11 @@ def _facts(app: Any) -> dict[str, Any]:
 
 def _surround(begin: dict[str, Any], files: list[int], app: Any = None) -> None:
     """What only the one who needs the kernel knows: folder, environment, streams."""
-    os.chdir(begin["cwd"])
-    os.umask(begin["umask"])
+    if begin["cwd"]:  # else it is there already
+        os.chdir(begin["cwd"])
+        os.umask(begin["umask"])
     os.environ.update(begin["env"])
+    _on_cores(set(begin["cores"]))
     for name, fd in zip(("stdout", "stderr"), files, strict=True):
         stream = getattr(sys, name)
         kept = getattr(stream, "_original_stdstream_copy", None)
@@ -143,7 +190,7 @@ def _surround(begin: dict[str, Any], files: list[int], app: Any = None) -> None:
             os.dup2(fd, kept, inheritable=False)
         os.close(fd)
     process = sys.modules.get("multiprocessing.process")
-    if process is not None:
+    if process is not None and begin["cwd"]:
         process.ORIGINAL_DIR = begin["cwd"]  # type: ignore[attr-defined]
     shell = getattr(app, "shell", None)
     if shell is None:
@@ -153,11 +200,20 @@ def _surround(begin: dict[str, Any], files: list[int], app: Any = None) -> None:
         path = Path(app.abs_connection_file)
         told = json.loads(path.read_text()) | {"key": begin["key"]}
         path.write_text(json.dumps(told))
-    shell.starting_dir = begin["cwd"]
-    shell.user_ns["_dh"][:] = [begin["cwd"]]
+    if begin["cwd"]:
+        shell.starting_dir = begin["cwd"]
+        shell.user_ns["_dh"][:] = [begin["cwd"]]
     session = begin["env"].get("JPY_SESSION_NAME")
     if session:
         shell.user_ns["__session__"] = session
+
+
+def _on_cores(cores: set[int]) -> None:
+    """Those of whoever needs it; the template may have been made on others."""
+    if os.sched_getaffinity(0) != cores:
+        for task in os.listdir("/proc/self/task"):
+            with suppress(OSError):
+                os.sched_setaffinity(int(task), cores)
 
 
 def _end_on(bell: socket.socket, app: Any) -> None:

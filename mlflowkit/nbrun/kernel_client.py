@@ -99,6 +99,7 @@ class KernelServer:
             "args": list(order.args),
             "cwd": str(order.cwd),
             "late": order.late,
+            "prefix": order.prefix,
         }
         reply, files = self._ask(asked)
         link, hand_over = (Wire(socket.socket(fileno=fd)) for fd in files)
@@ -119,16 +120,35 @@ class KernelServer:
             connection=known["connection"],
             info=known["info"],
             excluded=known["excluded"],
+            inside=order.inside,
             link=link,
         )
 
-    def hold(self, lent: Lent, seconds: float, facts: Mapping[str, Any]) -> str:
+    def prefix(self, wanted: Message) -> tuple[Message, list[int]]:
+        """How a shared prefix is getting on; the first who asks has it made.
+
+        Args:
+            wanted: See `prefix.held`.
+
+        Raises:
+            NoForkedKernel: the server does not make it; why.
+        """
+        return self._ask({"do": "prefix", **wanted})
+
+    def hold(
+        self,
+        lent: Lent,
+        seconds: float,
+        facts: Mapping[str, Any],
+        limits: Mapping[str, Any] | None = None,
+    ) -> str:
         """Have the server hold a kernel when its user lets go of it, or ends.
 
         Args:
             lent: The kernel; its link may be closed after this.
             seconds: When it ends at last.
             facts: Whatever helps to find it again; plain data. Shown by `held`.
+            limits: `most` kernels are held, with that `share` of the machine's memory.
 
         Returns:
             Its id, for `attach`, `take` and `release`.
@@ -138,12 +158,13 @@ class KernelServer:
         """
         known = {"ready": lent.pid, "connection": lent.connection, "info": lent.info}
         asked = {"do": "hold", "id": lent.id, "seconds": seconds, "facts": dict(facts)}
+        asked |= limits or {}
         self._ask({**asked, "known": known}, [lent.link.fileno()])
         return lent.id
 
     def held(self) -> list[dict[str, Any]]:
-        """What is held: `id`, `pid`, `connection`, `info`, `facts`, `until` (seconds since
-        1970), `bytes`."""
+        """What is held: `id`, `pid`, `connection`, `info`, `facts`, `since` and
+        `until` (seconds since 1970), `opened` (somebody uses it), `bytes`."""
         found: list[dict[str, Any]] = self._ask({"do": "held"})[0]["held"]
         return found
 
@@ -154,6 +175,15 @@ class KernelServer:
             NoForkedKernel: no such kernel is held.
         """
         found: dict[str, Any] = self._ask({"do": "attach", "id": kernel})[0]["attached"]
+        return found
+
+    def open(self, kernel: str) -> dict[str, Any]:
+        """As `about`; it counts as opened until this connection closes.
+
+        Raises:
+            NoForkedKernel: no such kernel is held.
+        """
+        found: dict[str, Any] = self._ask({"do": "open", "id": kernel})[0]["attached"]
         return found
 
     def attach(self, kernel: str, folder: Path) -> Path:
@@ -201,8 +231,10 @@ class KernelServer:
 
 
 def _hand_over(wire: Wire, order: StartOrder, out: int, err: int) -> Message:
-    begin = {"cwd": str(order.cwd), "umask": order.umask, "env": dict(order.late_env)}
-    wire.send({**begin, "key": order.key}, [out, err])
+    cwd = "" if order.prefix else str(order.cwd)  # a prefix is there already
+    begin = {"cwd": cwd, "umask": order.umask, "env": dict(order.late_env)}
+    begin |= {"key": order.key, "inside": order.inside}
+    wire.send({**begin, "cores": sorted(os.sched_getaffinity(0))}, [out, err])
     answer, _ = wire.receive(_BEGIN_SECONDS)
     return answer if "connection" in answer else {}
 

@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from queue import Empty
 from typing import TYPE_CHECKING, Any, Final
@@ -52,6 +53,8 @@ _THIS_PYTHON: Final = frozenset(
         f"python{sys.version_info[0]}.{sys.version_info[1]}",
     }
 )
+#: What an execution's kernels are told beside what their spec says.
+OWN_ARGS: Final = ("--HistoryManager.hist_file=:memory:",)
 _LAUNCH: Final = ["-m", "ipykernel_launcher", "-f", "{connection_file}"]
 #: What was held ready shows its output channel at once.
 _WELCOME_SECONDS: Final = 1.0
@@ -65,6 +68,7 @@ class ForkedKernel(KernelHandle):
     def __init__(self, client: AsyncKernelClient, lent: Lent, log: Path) -> None:
         super().__init__(client, lent.pid, log)
         self.lent, self.info, self.excluded = lent, lent.info, lent.excluded
+        self.inside = lent.inside
         self._held = False
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(lent.fileno(), self._hear)
@@ -78,7 +82,12 @@ class ForkedKernel(KernelHandle):
     async def interrupt(self) -> None:
         self.lent.interrupt()
 
-    async def hold(self, seconds: float, facts: Mapping[str, Any]) -> str:
+    async def hold(
+        self,
+        seconds: float,
+        facts: Mapping[str, Any],
+        limits: Mapping[str, Any] | None = None,
+    ) -> str:
         """Leave it to the kernel server, which ends it after `seconds`.
 
         From now on this handle lets go of it instead of ending it.
@@ -89,7 +98,7 @@ class ForkedKernel(KernelHandle):
         Raises:
             NoForkedKernel: it cannot be held; why.
         """
-        held = await asyncio.to_thread(_hold, self.lent, seconds, dict(facts))
+        held = await asyncio.to_thread(_hold, self.lent, seconds, facts, limits)
         self._held = True
         elsewhere.ended(self.lent.keeper)  # the attempt does not wait for it
         return held
@@ -97,6 +106,7 @@ class ForkedKernel(KernelHandle):
     async def _end(self, seconds: float) -> None:
         if not self.dead and not self._held:
             self.lent.ask_end(seconds)
+            self.client.stop_channels()  # nobody listens any more; while it ends
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.died(), max(seconds, 0) + _KEEPER_SECONDS)
         if not self.dead:
@@ -106,8 +116,13 @@ class ForkedKernel(KernelHandle):
         elsewhere.ended(self.lent.keeper)
 
 
-def _hold(lent: Lent, seconds: float, facts: dict[str, Any]) -> str:
-    return connect().hold(lent, seconds, facts)
+def _hold(
+    lent: Lent,
+    seconds: float,
+    facts: Mapping[str, Any],
+    limits: Mapping[str, Any] | None,
+) -> str:
+    return connect().hold(lent, seconds, facts, limits)
 
 
 async def start(
@@ -118,10 +133,18 @@ async def start(
     Raises:
         NoForkedKernel: it must be a cold one; why.
     """
+    return await start_order(order(spec, cwd, env, cells, OWN_ARGS), log)
+
+
+async def start_order(wish: StartOrder, log: Path) -> ForkedKernel:
+    """The kernel of an order.
+
+    Raises:
+        NoForkedKernel: it must be a cold one; why.
+    """
     from jupyter_client.asynchronous.client import AsyncKernelClient
 
-    args = ("--HistoryManager.hist_file=:memory:",)
-    wish = order(spec, cwd, env, cells, args)
+    wish = replace(wish, inside=True)
     with log.open("wb") as out:
         lent = await asyncio.to_thread(lend, wish, out.fileno(), out.fileno())
     elsewhere.started(lent.keeper)

@@ -32,10 +32,12 @@ class KernelHandle:
         peak_bytes: The most memory that it was seen to have.
         why_cold: Why it is no forked one; empty for a forked one.
         excluded: Modules that it imports but that were not imported ahead, and why.
+        inside: `nbrun.inside` works in it already.
     """
 
     manager: Any = None
     why_cold = ""
+    inside = False
 
     def __init__(self, client: AsyncKernelClient, pid: int, log: Path) -> None:
         self.client, self.pid = client, pid

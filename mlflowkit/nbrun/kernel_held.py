@@ -1,7 +1,8 @@
 """Kernels that outlive whoever used them, until somebody wants them or their time is up.
 
 Part of the kernel server. Holding a kernel is holding the client's end of its keeper's
-link. Limited in number and in memory: the one that would end first goes first.
+link. Limited in number and in memory: the oldest that nobody
+has open goes first.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import time
 from typing import Any, Final
 
@@ -17,9 +18,22 @@ from mlflowkit.nbrun.kernel_pool import Forked
 from mlflowkit.nbrun.kernel_wire import Message
 from mlflowkit.worker import processes
 
-MOST: Final = 8
+MOST: Final = 3
 #: Of the machine's memory, what held kernels may take together.
-_MEMORY_SHARE: Final = 0.5
+MEMORY_SHARE: Final = 0.25
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How many kernels may be held, and how much of the machine's memory they may have."""
+
+    most: int = MOST
+    share: float = MEMORY_SHARE
+
+    @property
+    def size(self) -> float:
+        """Bytes."""
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * self.share
 
 
 @dataclass
@@ -32,6 +46,9 @@ class HeldKernel:
     #: Seconds since 1970.
     until: float
     timer: asyncio.TimerHandle
+    since: float = field(default_factory=time)
+    #: Connections of those who have it open.
+    openers: set[object] = field(default_factory=set[object])
 
     def told(self) -> Message:
         """For those who ask what is held."""
@@ -43,7 +60,9 @@ class HeldKernel:
             "connection": known["connection"],
             "info": known["info"],
             "facts": self.facts,
+            "since": self.since,
             "until": self.until,
+            "opened": bool(self.openers),
             "bytes": processes.resident_bytes(known["ready"]),
         }
 
@@ -57,33 +76,40 @@ class Held:
     def __len__(self) -> int:
         return len(self._held)
 
-    def hold(self, forked: Forked, link: int, seconds: float, facts: dict[str, Any]) -> str:
+    def hold(
+        self,
+        forked: Forked,
+        link: int,
+        seconds: float,
+        facts: dict[str, Any],
+        limits: Limits,
+    ) -> str:
         """Hold a kernel for a time. Returns why not, or nothing."""
         sock = socket.socket(fileno=link)
         if forked.ended:
             sock.close()
             return "it has ended"
         size = processes.resident_bytes(forked.facts.result()["ready"])
-        limit = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * _MEMORY_SHARE
-        if size > limit:
+        if size > limits.size or limits.most < 1:
             sock.close()
-            return (
-                f"it has {size / 2**30:.1f} GB of memory, more than held kernels may have"
-            )
-        self._make_room(limit - size)
+            if limits.most < 1:
+                return "no kernel is to be held"
+            has = f"it has {size / 2**30:.1f} GB of memory"
+            return f"{has}, more than held kernels may have"
+        self._make_room(limits.most, limits.size - size)
         timer = asyncio.get_running_loop().call_later(seconds, self.release, forked.name)
         held = HeldKernel(forked, sock, facts, time() + seconds, timer)
         self._held[forked.name] = held
         return ""
 
-    def _make_room(self, limit: float) -> None:
+    def _make_room(self, most: int, limit: float) -> None:
         while self._held:
             sizes = [
                 processes.resident_bytes(each.told()["pid"]) for each in self._held.values()
             ]
-            if len(self._held) < MOST and sum(sizes) <= limit:
+            if len(self._held) < most and sum(sizes) <= limit:
                 return
-            first = min(self._held.values(), key=lambda each: each.until)
+            first = min(self._held.values(), key=lambda e: (bool(e.openers), e.since))
             self.release(first.forked.name)
 
     def told(self) -> list[Message]:
@@ -92,6 +118,18 @@ class Held:
 
     def find(self, name: str) -> HeldKernel | None:
         return self._held.get(name)
+
+    def open(self, name: str, opener: object) -> HeldKernel | None:
+        """Somebody uses it, as long as its connection is open."""
+        held = self._held.get(name)
+        if held is not None:
+            held.openers.add(opener)
+        return held
+
+    def leave(self, opener: object) -> None:
+        """Somebody is gone."""
+        for held in self._held.values():
+            held.openers.discard(opener)
 
     def renew(self, name: str, seconds: float) -> bool:
         """Hold it for `seconds` from now on. Returns whether it is held."""

@@ -34,6 +34,8 @@ class StartOrder:
         umask: Its umask.
         late: Set it up only when it is handed over: a person's start-up files run then.
         key: Signs its messages; its own, if empty.
+        prefix: The shared prefix that it has, by its key; none, if empty.
+        inside: Begin what works inside a notebook's kernel; see `nbrun.inside.start`.
     """
 
     env: Mapping[str, str]
@@ -44,6 +46,8 @@ class StartOrder:
     umask: int
     late: bool
     key: str = ""
+    prefix: str = ""
+    inside: bool = False
 
 
 @dataclass(kw_only=True)
@@ -57,6 +61,7 @@ class Lent:
         connection: What a connection file says, with a `bytes`-able key as text.
         info: Its reply to a kernel_info_request.
         excluded: Modules that were not imported ahead, and why.
+        inside: What works inside a notebook's kernel has begun.
         died: Its exit status, negative for a signal; None while it runs.
         peak_bytes: The most memory that it had; known at its end.
     """
@@ -67,6 +72,7 @@ class Lent:
     connection: dict[str, Any]
     info: dict[str, Any]
     excluded: dict[str, str] = field(default_factory=dict[str, str])
+    inside: bool = False
     died: int | None = None
     peak_bytes: int = 0
     link: Wire

@@ -24,7 +24,7 @@ from mlflowkit.nbrun import private
 _SOCKET: Final = "server"
 _BACKLOG: Final = 128
 #: Our folders that kernels import from.
-_IN_KERNELS: Final = ("nbrun", "worker", "artifacts", "errors", "core")
+_IN_KERNELS: Final = ("nbrun", "nbrun/prefix", "worker", "artifacts", "errors", "core")
 
 
 class Place:

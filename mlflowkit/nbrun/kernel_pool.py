@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -26,6 +27,9 @@ from mlflowkit.worker import processes
 
 #: Kernels that wait, for each template and command line.
 READY: Final = 2
+#: The making of a kernel takes a core for a moment: as long as another one waits, that is
+#: left to the notebook that has just begun.
+_LATER_SECONDS: Final = 0.06
 MOST_TEMPLATES: Final = 4
 #: A template that nobody asked for this long is let go.
 TEMPLATE_IDLE_SECONDS: Final = 600.0
@@ -174,6 +178,8 @@ class _Pool:
 class Template:
     """A template process and the kernels that wait in it."""
 
+    command = COMMAND
+
     def __init__(self, wish: Wish, folder: Path, gone: Callable[[Template], None]) -> None:
         self._folder, self._gone_to = folder, gone
         self.used_at = monotonic()
@@ -185,7 +191,7 @@ class Template:
         self.facts.add_done_callback(lambda f: f.cancelled() or f.exception())
         ours, theirs = socket.socketpair()
         self.log = folder / f"template-{id(self):x}.log"
-        argv = [sys.executable, "-c", COMMAND, str(theirs.fileno())]
+        argv = [sys.executable, "-c", self.command, str(theirs.fileno())]
         argv += [json.dumps(list(wish.preload)), "{}"]
         with theirs, self.log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -230,9 +236,17 @@ class Template:
         pool.ready = deque(each for each in pool.ready if not each.ended)
         taken = pool.ready.popleft() if pool.ready else self._fork(kind, make)
         if not kind[1]:
-            while len(pool.ready) < READY and not self.dead:
-                pool.ready.append(self._fork(kind, make))
+            self._fill(kind, make, 1)
+            loop = asyncio.get_running_loop()
+            loop.call_later(_LATER_SECONDS, self._fill, kind, make, READY)
         return taken
+
+    def _fill(self, kind: Kind, make: Callable[[], Forked], wanted: int) -> None:
+        """Have so many kernels wait."""
+        ready = self._pools[kind].ready
+        with suppress(Refused):  # it ended; who takes the next one makes another
+            while len(ready) < wanted and not self.dead:
+                ready.append(self._fork(kind, make))
 
     def _fork(self, kind: Kind, make: Callable[[], Forked]) -> Forked:
         forked = make()

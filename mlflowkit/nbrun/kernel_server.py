@@ -14,20 +14,23 @@ import signal
 import socket
 import struct
 import sys
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import Final
 
 from mlflowkit.nbrun import kernel_place
-from mlflowkit.nbrun.kernel_held import Held
+from mlflowkit.nbrun.kernel_held import MEMORY_SHARE, MOST, Held, Limits
 from mlflowkit.nbrun.kernel_pool import Forked, Listener, Refused, Templates, Wish
 from mlflowkit.nbrun.kernel_wire import Message, Wire
+from mlflowkit.nbrun.prefix.held import Prefixes
 from mlflowkit.worker import processes
 
 IDLE_SECONDS: Final = 60.0
 #: From a request to its kernel; making a template with heavy modules takes a while.
 START_SECONDS: Final = 60.0
+_Answer = Callable[[Message, list[int]], Awaitable[tuple[Message, list[int]]]]
 _UCRED: Final = struct.Struct("3i")
 
 
@@ -42,6 +45,7 @@ class Server:
     def __init__(self, place: kernel_place.Place, idle: float) -> None:
         self._place, self._idle = place, idle
         self._templates = Templates(place.folder)
+        self._prefixes = Prefixes(place.folder)
         self._held = Held()
         self._forked: dict[str, Forked] = {}
         self._count = 0
@@ -60,6 +64,7 @@ class Server:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._over.wait(), min(self._idle / 4 + 0.05, 15))
             self._templates.drop_idle()
+            self._prefixes.drop_idle()
             if self._is_idle() and self._place.may_leave():
                 break
         loop.remove_reader(listening.fileno())
@@ -75,6 +80,7 @@ class Server:
         for forked in list(self._forked.values()):
             forked.end()
         self._templates.close()
+        self._prefixes.close()
         until = monotonic() + 5
         while self._forked and monotonic() < until:
             await asyncio.sleep(0.02)
@@ -87,7 +93,8 @@ class Server:
                 pass
         watched = [each.keeper_pid for each in self._forked.values()]
         if 0 not in watched:  # else a keeper is not known yet
-            processes.kill_all_below(spare=self._templates.pids() | set(watched))
+            spared = self._templates.pids() | self._prefixes.pids() | set(watched)
+            processes.kill_all_below(spare=spared)
 
     # ── connections ─────────────────────────────────────────────────────────
 
@@ -108,20 +115,23 @@ class Server:
 
         def closed() -> None:
             self._connected.discard(listener)
+            self._held.leave(listener)
             self._alone_since = monotonic()
 
         listener = Listener(Wire(sock), hear, closed)
         self._connected.add(listener)
 
     async def _answer(self, to: Listener, message: Message, files: list[int]) -> None:
-        answers = {
+        answers: dict[str, _Answer] = {
             "start": self._start,
+            "prefix": self._prefixes.ask,
             "hold": self._hold,
             "held": self._list_held,
             "attach": self._attach,
             "take": self._take,
             "renew": self._renew,
             "release": self._release,
+            "open": lambda asked, _: self._open(asked, to),
         }
         reply: Message
         sent: list[int] = []
@@ -140,7 +150,8 @@ class Server:
     async def _start(self, message: Message, _: list[int]) -> tuple[Message, list[int]]:
         wish = Wish(message["env"], tuple(message["preload"]))
         async with asyncio.timeout(START_SECONDS):
-            template = self._templates.get(wish)
+            shared = message.get("prefix")
+            template = self._prefixes.get(shared) if shared else self._templates.get(wish)
             about = await asyncio.shield(template.facts)
             _check_nothing_hides(Path(message["cwd"]), set(about["names"]))
             late = bool(message["late"])
@@ -173,7 +184,9 @@ class Server:
             raise Refused("it has ended")
         if not forked.facts.done():  # it was set up late: its client heard it, and tells
             forked.facts.set_result(message["known"])
-        why = self._held.hold(forked, files[0], message["seconds"], message["facts"])
+        limits = Limits(message.get("most", MOST), message.get("share", MEMORY_SHARE))
+        seconds, facts = message["seconds"], message["facts"]
+        why = self._held.hold(forked, files[0], seconds, facts, limits)
         if why:
             raise Refused(why)
         return {"held": message["id"]}, []
@@ -198,6 +211,12 @@ class Server:
 
     async def _renew(self, message: Message, _: list[int]) -> tuple[Message, list[int]]:
         return {"renewed": self._held.renew(message["id"], message["seconds"])}, []
+
+    async def _open(self, message: Message, who: Listener) -> tuple[Message, list[int]]:
+        found = self._held.open(message["id"], who)
+        if found is None:
+            raise Refused("no such kernel is held")
+        return {"attached": found.told()}, []
 
     async def _release(self, message: Message, _: list[int]) -> tuple[Message, list[int]]:
         return {"released": self._held.release(message["id"])}, []

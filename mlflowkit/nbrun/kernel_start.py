@@ -16,7 +16,6 @@ from typing import Final
 from mlflowkit import ports
 from mlflowkit.nbrun.kernel_lent import NoForkedKernel
 from mlflowkit.nbrun.kernel_place import Place
-from mlflowkit.worker.processes import ENGINE_MARK
 
 #: A server listens after this long, or never.
 _LISTEN_SECONDS: Final = 20.0
@@ -48,7 +47,8 @@ def _start_server(place: Place) -> None:
     argv = [sys.executable, "-P", "-m", "mlflowkit.nbrun.kernel_server", str(place.folder)]
     if ENV_IDLE in os.environ:
         argv.append(os.environ[ENV_IDLE])
-    env = {k: v for k, v in os.environ.items() if k != ENGINE_MARK}
+    # It outlives who starts it and serves all homes: no home, mark or secret of one of them.
+    env = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOWKIT_")}
     log = place.folder.with_suffix(".log")
     place.socket_path.unlink(missing_ok=True)  # of one that was killed
     alive = _spawn(argv, env, log)

@@ -24,8 +24,16 @@ _AS_COLD: Final = (
     "ipykernel.kernelapp",
     "ipykernel.debugger",
     "ipykernel.subshell_manager",
+    "ipykernel_launcher",
     "IPython.core.completer",
+    "IPython.core.completerlib",
+    "IPython.core.debugger",
+    "IPython.core.oinspect",
+    "IPython.extensions.storemagic",
+    "IPython.utils.wildcard",
     "jupyter_client.localinterfaces",
+    "sqlite3",
+    "tornado.platform.asyncio",
 )
 #: What our own cells need at once; nothing of it is heavy.
 _OURS: Final = (
@@ -33,6 +41,7 @@ _OURS: Final = (
     "mlflowkit.nbrun.iofolder",
     "mlflowkit.nbrun.kernel_child",
     "mlflowkit.nbrun.kernel_keeper",
+    "mlflowkit.nbrun.kernel_tuning",
 )
 
 
@@ -51,6 +60,7 @@ def main() -> None:
     os.set_inheritable(wire.fileno(), False)
     names = _import_all(wanted, excluded, link, original)
     os.close(link)
+    _nothing_to_take_apart()
     gc.collect()
     gc.freeze()  # forks share these pages: the collector must not touch them
     wire.send({"ready": True, "excluded": excluded, "names": names})
@@ -83,6 +93,21 @@ def _import_all(
     return sorted(found - {name.partition(".")[0] for name in cold})
 
 
+def _nothing_to_take_apart() -> None:
+    """torch takes each of its operators out of its tables when an interpreter ends: 30 ms,
+    and nobody is there to see it. What a cell defines is taken out as ever."""
+    import weakref
+
+    torch = sys.modules.get("torch.library")
+    takes_out = getattr(torch, "_del_library", None)
+    if takes_out is None:
+        return
+    for found in list(getattr(weakref.finalize, "_registry", ())):
+        told = found.peek()
+        if told is not None and told[1] is takes_out:
+            found.atexit = False
+
+
 def _again(
     wanted: list[str], excluded: dict[str, str], link: int, original: dict[str, str]
 ) -> NoReturn:
@@ -99,8 +124,9 @@ COMMAND: Final = "from mlflowkit.nbrun.kernel_template import main; main()"
 
 
 class _Template:
-    def __init__(self, wire: Any) -> None:
-        self._wire = wire
+    def __init__(self, wire: Any, prefix: Any = None) -> None:
+        #: What its forks have beyond what is imported: see `prefix.process`.
+        self._wire, self._prefix = wire, prefix
         #: pidfd → pid
         self._keepers: dict[int, int] = {}
 
@@ -140,7 +166,7 @@ class _Template:
                 self._wire.close()
                 for fd in self._keepers:
                     os.close(fd)
-                _keep(message, files)
+                _keep(message, files, self._prefix)
             except BaseException:  # noqa: BLE001 - told in the template's log, then gone
                 import traceback
 
@@ -154,7 +180,7 @@ class _Template:
         return pidfd
 
 
-def _keep(message: dict[str, Any], files: list[int]) -> None:
+def _keep(message: dict[str, Any], files: list[int], prefix: Any) -> None:
     """The life of a keeper, and of the kernel that it forks."""
     from mlflowkit.nbrun import kernel_child
     from mlflowkit.nbrun.kernel_keeper import Keeper
@@ -175,7 +201,7 @@ def _keep(message: dict[str, Any], files: list[int]) -> None:
         for link in links:
             link.close()
         ours.close()
-        kernel_child.live(keeper, message, hand_over, theirs)
+        kernel_child.live(keeper, message, hand_over, theirs, prefix)
     os.close(hand_over)
     theirs.close()
     Keeper(pid, links[0], links[1], ours, message["folder"]).watch()

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlflowkit.nbrun.holding import Keep
 from mlflowkit.nbrun.hooks import CellHooks, NoHooks
 from mlflowkit.nbrun.outputs import LIMIT
 
 if TYPE_CHECKING:
     from jupyter_client.kernelspec import KernelSpec
     from nbformat import NotebookNode
+
+    from mlflowkit.nbrun.kernel_handle import KernelHandle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,11 @@ class Plan:
     output_limit: int = LIMIT
     #: Asked before each cell and told after it.
     hooks: CellHooks = field(default_factory=NoHooks)
+    #: Starts its kernel in the place of `kernels.start_kernel`, with the same arguments.
+    start: Callable[..., Awaitable[KernelHandle]] | None = None
+
+    #: How long its kernel is held when a cell fails.
+    keep: Keep = field(default_factory=Keep)
 
     @property
     def where(self) -> str:

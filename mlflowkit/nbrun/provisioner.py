@@ -24,7 +24,7 @@ from typing import Any, Final
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 
-from mlflowkit.nbrun import kernel_client, kernel_forked
+from mlflowkit.nbrun import held, kernel_client, kernel_forked
 from mlflowkit.nbrun.kernel_client import Lent, NoForkedKernel
 from mlflowkit.nbrun.private import PrivateFolder
 
@@ -107,6 +107,8 @@ class MlflowkitProvisioner(LocalProvisioner):
     _given: dict[str, Any]
     _order: kernel_client.StartOrder | None = None
     _attach = ""
+    #: The connection that says that a held kernel is open here.
+    _opened: kernel_client.KernelServer | None = None
     _stack: ExitStack | None = None
     _folder: Path
 
@@ -114,7 +116,9 @@ class MlflowkitProvisioner(LocalProvisioner):
         """Decide which way the kernel is started."""
         self._given = dict(kwargs)
         environment = kwargs.get("env") or dict(os.environ)
-        self._attach = environment.pop(ENV_ATTACH, "")
+        attach = environment.pop(ENV_ATTACH, "") or self.kernel_spec.env.get(ENV_ATTACH, "")
+        # One that a person restarts is a new one from then on.
+        self._attach = attach if self._opened is None else ""
         self._order = None
         try:
             self._order = await asyncio.to_thread(self._wish, kwargs, environment)
@@ -161,6 +165,8 @@ class MlflowkitProvisioner(LocalProvisioner):
         try:
             connection = await asyncio.to_thread(self._lend, kwargs)
         except NoForkedKernel as exc:
+            if self._attach:
+                raise RuntimeError(f"there is no such held kernel any more: {exc}") from exc
             cold = await self._cold(exc, self._given)
             return await super().launch_kernel(cold.pop("cmd"), **cold)
         self.pid = self.pgid = self.process.pid
@@ -171,8 +177,9 @@ class MlflowkitProvisioner(LocalProvisioner):
     def _lend(self, kwargs: Mapping[str, Any]) -> Any:
         assert self._order is not None
         if self._attach:
-            held = kernel_client.connect().about(self._attach)
-            self.process, connection = AttachedProcess(held["pid"]), held["connection"]
+            self._opened, kernel = held.reach(self._attach)
+            found = self._opened.open(kernel)
+            self.process, connection = AttachedProcess(found["pid"]), found["connection"]
         else:
             with _descriptors(kwargs) as (out, err):
                 lent = kernel_client.lend(self._order, out, err)
@@ -207,7 +214,11 @@ class MlflowkitProvisioner(LocalProvisioner):
             await asyncio.to_thread(self.process.wait_only, _END_SECONDS)
 
     async def cleanup(self, restart: bool = False) -> None:
-        """Remove what is left of it."""
+        """Remove what is left of it. A held kernel is not open here any more."""
+        if self._opened is not None:
+            self._opened.close()
+            if not restart:
+                self._opened = None
         if not restart and self._stack is not None:
             self._stack.close()
             self._stack = None

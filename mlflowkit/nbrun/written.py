@@ -44,18 +44,19 @@ def write_notebook(
 
 
 def _write(notebook: NotebookNode, put: Callable[[str], Any], clean: Clean) -> None:
-    from nbformat import from_dict
-    from nbformat.v4 import new_notebook
+    from nbformat import NotebookNode, from_dict
     from nbformat.v4.rwbase import split_lines, strip_transient
 
-    frame = new_notebook(metadata=notebook.metadata)  # type: ignore[no-untyped-call]  # untyped
-    frame.nbformat, frame.nbformat_minor = notebook.nbformat, notebook.nbformat_minor
-    frame.metadata = from_dict(clean(frame.metadata))  # type: ignore[no-untyped-call]  # untyped
+    # nodes made here, not by `new_notebook`: it validates, again for every cell
+    metadata = from_dict(clean(notebook.metadata))  # type: ignore[no-untyped-call]  # untyped
+    version = {"nbformat": notebook.nbformat, "nbformat_minor": notebook.nbformat_minor}
+    frame = NotebookNode(metadata=metadata, cells=[], **version)  # type: ignore[no-untyped-call]  # untyped
     strip_transient(frame)  # type: ignore[no-untyped-call]  # untyped
     head, _, tail = _text(frame).partition('"cells": []')
     put(head + '"cells": [')
     for number, cell in enumerate(notebook.cells):
-        only = new_notebook(cells=[from_dict(clean(_copied(cell)))])  # type: ignore[no-untyped-call]  # untyped
+        copied = from_dict(clean(_copied(cell)))  # type: ignore[no-untyped-call]  # untyped
+        only = NotebookNode(metadata={}, cells=[copied])  # type: ignore[no-untyped-call]  # untyped
         shown = strip_transient(split_lines(only)).cells[0]  # type: ignore[no-untyped-call]  # untyped
         put(",\n  " if number else "\n  ")
         put(_text(shown).replace("\n", "\n  "))

@@ -27,6 +27,7 @@ _EVENTS: dict[str, type[Any]] = {
         events.CancelAsked,
         events.RetryAsked,
         events.InstanceAsked,
+        events.MarkAsked,
     )
 }
 _left_out = msgspec.json.Decoder(dict[int, tuple[TaskId, ...]])

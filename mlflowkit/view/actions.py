@@ -6,6 +6,7 @@ import contextlib
 import io
 from typing import TYPE_CHECKING, Any
 
+from mlflowkit.core.spec import UNMAPPED
 from mlflowkit.engine.client import ensure_engine
 from mlflowkit.errors import BadViewRequest
 from mlflowkit.run_handle import RunHandle
@@ -47,6 +48,11 @@ def act(feed: RunFeed, action: str, task_id: str | None, map_index: int) -> str:
                 what=action,
             )
             return _SAID[action] if taken else "too late: nobody works on this run now"
+        case "mark_success" | "mark_failed" if task_id is not None:
+            task = handle[task_id]
+            state = action.removeprefix("mark_")
+            (task if map_index == UNMAPPED else task[map_index]).mark(state)
+            return f"it was marked {state}"
         case _:
             raise BadViewRequest("act", f"there is no action {action[:60]!r} here")
 

@@ -83,13 +83,15 @@ const ORDER = Object.keys(LOOK);
 const ACTIONS = {
   cancel: ["Cancel run", "Stop the run? What is running is lost.", "Cancelling…"],
   retry: ["Retry failed", "", "Asked to retry…"],
-  resume: ["Resume", "", "Asked to go on…"],
-  clear: ["Run again", "Run this task and all below it again? Their results are replaced.", "Asked to run again…"],
-  clear_only: ["Only this again", "Run this task again, and nothing below it? Its result is replaced.", "Asked to run again…"],
-  retry_cell: ["Retry from failed cell", "", "Asked to go on…"],
-  stop: ["Stop", "Stop this attempt? What it has done so far is lost.", "Stopping…"],
-  retry_now: ["Try now", "", "Asked for the next try…"],
+  resume: ["Resume", "", "Asked…"],
+  clear: ["Run again", "Run it and all below again? Their results are replaced.", "Asked…"],
+  clear_only: ["Only this again", "Run it again, and nothing below? Its result is replaced.", "Asked…"],
+  retry_cell: ["Retry from failed cell", "", "Asked…"],
+  stop: ["Stop", "Stop this attempt? What it has done is lost.", "Stopping…"],
+  retry_now: ["Try now", "", "Asked…"],
   give_up: ["Give up", "", "Giving up…"],
+  mark_success: ["Mark success", "Mark success, with no result?", "Asked…"],
+  mark_failed: ["Mark failed", "Mark failed, result lost?", "Asked…"],
 };
 const BUSY_AFTER = 700;
 const FAR = 0.42;

@@ -35,6 +35,8 @@ from mlflowkit.operators import SQLExecuteQueryOperator
 from mlflowkit.run_handle import RunHandle
 from tests.homes import engine_pid, fresh_home, wait_until
 
+#: A run waits for a process that loads its code, which on a busy machine is long in coming.
+SECONDS = 150
 RESUME = [sys.executable, "-m", "mlflowkit", "runs", "resume"]
 
 
@@ -62,7 +64,7 @@ def states(run: RunHandle) -> dict[str, str]:
 
 def ended(run: RunHandle) -> RunHandle:
     try:
-        run.wait(60)
+        run.wait(SECONDS)
     except RunFailed:
         assert run.state == "failed"
     return run
@@ -236,7 +238,7 @@ def test_a_cancelled_run_still_tears_down() -> None:
     )
     run.cancel()
     with pytest.raises(RunFailed, match="the run cancelled/1 failed: cancelled"):
-        run.wait(60)
+        run.wait(SECONDS)
     assert states(run) == {
         "make": "success",
         **each("work", "failed", "success", "failed"),
@@ -475,7 +477,7 @@ def test_a_run_that_took_too_long_says_so() -> None:
         BashOperator(task_id="slow", bash_command="sleep 60") >> idle("after", "all_done")
     run = dag.run(wait=False)
     with pytest.raises(RunFailed, match="too_long/1 failed: timed out after 0:00:00.5"):
-        run.wait(60)
+        run.wait(SECONDS)
     assert states(run) == {"slow": "failed", "after": "skipped"}
 
 

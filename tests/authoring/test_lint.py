@@ -349,7 +349,7 @@ def test_rules_can_be_left_out_by_name_and_a_wrong_name_is_an_error(
 
 def test_a_finding_says_what_why_and_what_to_do(project: Project) -> None:
     path = project.write("p.py", HEAD + "import pandas as pd\n")
-    (one,) = lint(path, project.home)
+    (one,) = lint(path, project.home, ignore=["slow-load"])
     assert one.as_json() == {
         "file": str(path),
         "line": 3,
@@ -371,10 +371,12 @@ def test_a_notebook_s_findings_name_the_cell(project: Project) -> None:
         "n.ipynb",
         json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}),
     )
-    assert [(o.rule, o.file, o.line) for o in lint(path, project.home)] == [
+    found = lint(path, project.home, ignore=["slow-load"])
+    assert [(o.rule, o.file, o.line) for o in found] == [
         ("heavy-import", f"{path}, cell 2", 2)
     ]
 
 
 def test_the_project_s_own_pipelines_are_clean(tmp_path: Path) -> None:
-    assert lint(ROOT / "pipelines", tmp_path) == []
+    # How long they take to load is for the machine to say, and a busy one is slow.
+    assert lint(ROOT / "pipelines", tmp_path, ignore=["slow-load"]) == []

@@ -71,14 +71,6 @@ def test_dags_of_a_file_are_listed_and_shown(train: Terminal) -> None:
     assert "-p n: int = 3" in train("dags", "show", "p.py").out
 
 
-def test_a_notebook_says_what_it_takes(terminal: Terminal, fit: Path) -> None:
-    said = terminal("notebook", "inspect", fit.name)
-    assert said.out == "n: int = 3  # how many\nname = 'x'\n"
-    missing = terminal("notebook", "inspect", "nope.ipynb")
-    assert missing.status == 2
-    assert "there is no notebook 'nope.ipynb'" in missing.err
-
-
 def test_a_notebook_runs_by_itself_and_its_parameters_are_checked(
     terminal: Terminal, fit: Path
 ) -> None:

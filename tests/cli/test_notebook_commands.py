@@ -47,6 +47,7 @@ def test_inspect_says_what_a_notebook_takes_and_gives(
     assert [one["name"] for one in found["parameters"]] == ["n", "name", "token"]
     wrong = terminal("notebook", "inspect", "fti.ipynb")
     assert (wrong.status, wrong.out) == (2, "")
+    assert "there is no notebook 'fti.ipynb'" in wrong.err
     assert "Did you mean 'fit.ipynb'?" in wrong.err
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 
+from mlflowkit.cli import drive
 from tests.cli.terminal import Terminal, finished, wait_until
 
 SLEEPER = """
@@ -137,6 +138,13 @@ STUBBORN = """
 def last"""
 
 
+def lost_sight_of(terminal: Terminal, run_id: str) -> bool:
+    """Whether who watches a run thinks that its engine died, when no engine is there."""
+    watcher = drive._Watcher(terminal.home, run_id)
+    watcher.run()
+    return watcher.gone
+
+
 def test_resume_goes_on_after_the_engine_was_killed(terminal: Terminal) -> None:
     terminal.pipeline(
         SLEEPER.replace("time.sleep(600)\n\n@task", "wait()\n\n@task") + "\n\ndef wait():\n"
@@ -149,9 +157,11 @@ def test_resume_goes_on_after_the_engine_was_killed(terminal: Terminal) -> None:
     process.communicate()
     assert terminal("runs", "list", "--json").json()[0]["state"] == "running"
     assert "interrupted" in terminal("runs", "show", "sleeper/1").out
+    assert lost_sight_of(terminal, "sleeper/1")
     (terminal.folder / "flag").touch()
     resumed = terminal("runs", "resume", "--json")
     assert (resumed.status, set(resumed.json()["tasks"].values())) == (0, {"success"})
+    assert not lost_sight_of(terminal, "sleeper/1"), "its engine went after its end"
     ended = terminal("runs", "resume", "sleeper/1")
     assert ended.status == 2
     assert "runs retry sleeper/1" in ended.err

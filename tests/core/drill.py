@@ -24,6 +24,7 @@ from mlflowkit.core.events import (
     AttemptStarted,
     AttemptSucceeded,
     Event,
+    MarkAsked,
     PlacesOffered,
     RetryAsked,
 )
@@ -70,6 +71,8 @@ class Drill(RuleBasedStateMachine):
         self.left_out: dict[Where, dict[Where, set[Where]]] = {}
         self.cancels = 0
         self.waits_past: set[TaskId] = set()
+        #: What a person has marked: its attempt may be killed for that.
+        self.marked: set[Where] = set()
 
     def tell(self, event: Event) -> list[Decision]:
         world = self.world
@@ -83,16 +86,20 @@ class Drill(RuleBasedStateMachine):
         decisions = world.tell(event)
         if not world.outcome:
             assert anatomy(world.run) == before, "something changed, and was not told"
-        if old_mail or (was_ended and not isinstance(event, RetryAsked)):
+        of_people = isinstance(event, (RetryAsked, MarkAsked))
+        if old_mail or (was_ended and not of_people):
             assert not world.outcome, "old mail changed the run"
-        if not isinstance(event, RetryAsked):
+        if not isinstance(event, RetryAsked) and not (of_people and was_ended):
             self.ended_stays_ended(rows)
         if isinstance(event, ENDS):
             known = self.alive.pop(event.attempt, None) is not None
             if known and isinstance(event, AttemptSucceeded):
                 self.note_left_out(event, rows)
+            elif known:
+                self.ended_as_marked(event.attempt[1:3], rows)
         self.check_calls(event, decisions, old_mail)
-        self.check_closed(event, rows)
+        if not (isinstance(event, MarkAsked) and was_ended):
+            self.check_closed(event, rows)
         for decision in decisions:
             self.carry_out(decision)
         launches = [d.attempt for d in decisions if isinstance(d, Launch)]
@@ -113,12 +120,14 @@ class Drill(RuleBasedStateMachine):
                 self.check_launch(attempt)
                 self.forget_choices({attempt[1:3]})
                 self.launched.append(attempt)
+                self.marked.discard(attempt[1:3])
                 self.alive[attempt] = False
             case Kill(attempt, why):
                 assert attempt in self.alive, "killed what is not there"
                 assert not self.alive[attempt], "killed twice"
                 self.alive[attempt] = True
-                assert why == "cancelled" or self.has_timed_out(attempt)
+                marked = why.startswith("marked ") and attempt[1:3] in self.marked
+                assert why == "cancelled" or marked or self.has_timed_out(attempt)
             case WakeAt(when):
                 assert when >= self.world.now
                 self.alarms.append(when)
@@ -151,8 +160,10 @@ class Drill(RuleBasedStateMachine):
             if task.mapped_group and self.world.spec.tasks[teardown].mapped_group:
                 index = attempt.map_index
             found = self.oracle.instances(teardown)
-            state = found.get(index, found.get(UNMAPPED, TaskState.NONE))
-            assert state is TaskState.NONE, "what it needs was torn down"
+            at = index if index in found else UNMAPPED
+            state = found.get(at, TaskState.NONE)
+            of_person = (teardown, at) in self.marked  # it was not torn down in truth
+            assert of_person or state is TaskState.NONE, "what it needs was torn down"
 
     # ── branches ──
 
@@ -236,6 +247,12 @@ class Drill(RuleBasedStateMachine):
         for key, row in before.items():
             if row.state in ENDED:
                 assert self.world.rows.instances[key] == row, "an ended one changed"
+
+    def ended_as_marked(self, where: Where, before: dict[Where, InstanceRow]) -> None:
+        """An attempt that was killed for what a person said ends as that."""
+        _, marked, said = before[where].stopping.partition("marked ")
+        if marked:
+            assert self.world.rows.instances[where].state == said.split()[0]
 
     @invariant()
     def the_run_makes_sense(self) -> None:

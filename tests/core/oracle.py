@@ -127,6 +127,8 @@ class Oracle:
             return "closed"
         if task.upstream and not may_run(*facts):
             return "wait"
+        if not self._work_is_over(task, index):
+            return "wait"
         return "run" if all(state is S for state in needs) else "wait"
 
     def _setups(self, task: TaskSpec, index: int) -> Iterator[TaskState | None]:
@@ -139,6 +141,16 @@ class Oracle:
             closers = [t for t in self._below_directly(up) if self.spec.tasks[t].teardown]
             if not closers or any(task.task_id in self._above(t) for t in closers):
                 yield from self.asked(task, index, up)
+
+    def _work_is_over(self, task: TaskSpec, index: int) -> bool:
+        """A teardown starts once all between its setups and it has ended."""
+        setups = [up for up in task.upstream if self.spec.tasks[up].setup]
+        return not task.teardown or all(
+            state in ENDED
+            for name in self._above(task.task_id)
+            if self._above(name).intersection(setups)
+            for state in self.asked(task, index, name)
+        )
 
     def _sources(self, task: TaskSpec, index: int) -> Iterator[TaskState | None]:
         if index != UNMAPPED or task.expansion is None:

@@ -28,6 +28,7 @@ from mlflowkit.core.events import (
     CancelAsked,
     Event,
     InstanceAsked,
+    MarkAsked,
     PastSettled,
     PlacesOffered,
     RetryAsked,
@@ -37,7 +38,7 @@ from mlflowkit.core.events import (
 from mlflowkit.core.machine import InstanceRow
 from mlflowkit.core.machine.finish import LOST_LIMIT
 from mlflowkit.core.spec import AttemptId, DagSpec, RunId, TaskId
-from mlflowkit.core.states import RUN_ENDED, TaskState
+from mlflowkit.core.states import ENDED, RUN_ENDED, TaskState
 from mlflowkit.errors import IllegalEvent
 from tests.core.drawing import dags
 from tests.core.drill import BAD, ENDS, LATER, OUT, Drill, success_of
@@ -264,6 +265,75 @@ class AnyOrderOfEvents(Drill):
             failed = before.state is TaskState.UP_FOR_RETRY
             assert after.state is (TaskState.FAILED if failed else TaskState.SKIPPED)
 
+    @precondition(lambda self: self.world.rows.instances)
+    @rule(
+        which=WHICH,
+        state=st.sampled_from(["success", "failed"]),
+        sure=st.sampled_from([False, False, True]),
+    )
+    def marked_by_a_person(self, which: int, state: str, sure: bool) -> None:
+        if not sure:
+            return
+        where = sorted(self.world.rows.instances)[which % len(self.world.rows.instances)]
+        before, rows = self.world.rows.instances[where], dict(self.world.rows.instances)
+        ended = self.world.rows.run.state in RUN_ENDED
+        heard = self.may_be_marked(before, state, ended)
+        if heard:
+            self.marked.add(where)
+            self.due.pop(where, None)
+        if heard and ended:
+            self.closed = 0
+            self.forget_choices(self.bad_below(where))
+        self.tell(MarkAsked(where[0], (where[1],), state))
+        after = self.world.rows.instances[where]
+        if not heard:
+            assert not self.world.outcome, "it was too late, or too early"
+        elif before.state in OUT:
+            assert after.state is before.state, "it may still be alive"
+            assert all(dies for at, dies in self.alive.items() if at[1:3] == where)
+        else:
+            assert after.state == state
+            assert after.reason == f"marked {state} by a person"
+        if heard and ended:
+            self.only_what_could_not_run_goes_on(where, state, rows)
+
+    def may_be_marked(self, row: InstanceRow, state: str, ended: bool) -> bool:
+        mapped = self.world.spec.tasks[row.task_id].expansion is not None
+        if mapped and (row.map_index < 0 or row.state is TaskState.NONE):
+            return False
+        if ended:
+            return row.state not in (TaskState.REMOVED, state)
+        return row.state not in ENDED
+
+    def bad_below(self, where: tuple[TaskId, int]) -> set[tuple[TaskId, int]]:
+        tasks, rows = self.world.spec.tasks, self.world.rows.instances
+        group = tasks[where[0]].mapped_group
+        return {
+            key
+            for key, row in rows.items()
+            if key[0] in self.oracle.below(where[0]) and row.state in BAD
+            if not group or tasks[key[0]].mapped_group != group or key[1] in (where[1], -1)
+        }
+
+    def only_what_could_not_run_goes_on(
+        self,
+        where: tuple[TaskId, int],
+        state: str,
+        before: dict[tuple[TaskId, int], InstanceRow],
+    ) -> None:
+        tasks = self.world.spec.tasks
+        self.world.rows.instances, now = before, self.world.rows.instances
+        again = self.bad_below(where)
+        self.world.rows.instances = now
+        cancelled = self.world.rows.run.cancelled and not self.world.spec.fail_fast
+        for key, row in before.items():
+            helps = tasks[key[0]].setup or tasks[key[0]].teardown
+            if key == where or (helps and not cancelled):
+                continue
+            if key in again and state == "success":
+                continue
+            assert now[key] == row, "a mark changed what it has nothing to do with"
+
     @precondition(lambda self: self.world.rows.run.state not in RUN_ENDED)
     @rule(sure=st.sampled_from([False] * 4 + [True]))
     def cancel(self, sure: bool) -> None:
@@ -385,9 +455,8 @@ def test_the_drill_reaches_every_event_and_every_state() -> None:
     if not AnyOrderOfEvents.seen or settings().max_examples < ENOUGH:
         pytest.skip("the drill did not run in this process, or only for a moment")
     events = {e.__name__ for e in (RunOpened, PlacesOffered, TimePassed, CancelAsked)}
-    events |= {
-        e.__name__ for e in (RetryAsked, InstanceAsked, AttemptStarted, PastSettled, *ENDS)
-    }
+    of_people = (RetryAsked, InstanceAsked, MarkAsked)
+    events |= {e.__name__ for e in (*of_people, AttemptStarted, PastSettled, *ENDS)}
     # "removed" takes an expansion that shrinks: too rare to count on, and told in the stories.
     states = {str(s) for s in TaskState} - {"removed"}
     assert events | states <= AnyOrderOfEvents.seen

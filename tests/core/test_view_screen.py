@@ -74,7 +74,7 @@ def test_a_cancelled_run_has_skipped_what_never_started() -> None:
     assert (found["state"], found["ended"], found["actions"]) == (
         "failed",
         1714550400000,
-        ["clear", "clear_only"],
+        ["clear", "clear_only", "mark_success"],
     )
 
 
@@ -101,7 +101,7 @@ def test_one_that_was_not_expanded_says_so_and_one_that_waits_says_until_when() 
         "failures": 1,
         "alarm": 1714550400000,
         "queued": None,
-        "actions": ["retry_now", "give_up"],
+        "actions": ["retry_now", "give_up", "mark_success"],
         "started": None,
         "ended": None,
     }

@@ -12,7 +12,13 @@ import pytest
 from mlflowkit import dag, task
 from mlflowkit.artifacts import serializers
 from mlflowkit.artifacts.files import FileArtifacts
-from mlflowkit.errors import BadViewRequest, MlflowkitError, RunNotFound
+from mlflowkit.errors import (
+    BadOption,
+    BadViewRequest,
+    MlflowkitError,
+    NotMarked,
+    RunNotFound,
+)
 from mlflowkit.run_handle import RunHandle
 from mlflowkit.view import RunFeed, previews
 from mlflowkit.view.static import static_text
@@ -212,3 +218,19 @@ def test_values_are_previewed_by_kind_and_no_pickle_is_opened(tmp_path: Path) ->
     pickled = shown({"a": Custom()})
     assert (pickled["kind"], Custom.opened) == ("line", [])
     assert "pickle" in pickled["why"].lower()
+
+
+def test_a_person_marks_an_instance_and_the_run_ends_as_that_says(
+    feed: RunFeed, run: RunHandle
+) -> None:
+    """Stands last: it changes the run of this file."""
+    pages = feed.request("page", {"task_id": "double"})
+    assert [row["actions"] for row in pages["rows"]] == [["mark_failed"], ["mark_success"]]
+    asked = {"action": "mark_success", "task_id": "double", "map_index": 1}
+    assert feed.request("act", asked)["said"] == "it was marked success"
+    assert run.wait(timeout=30).state == "success"
+    assert [i.state for i in run.view().task("double").instances] == ["success"] * 2
+    with pytest.raises(NotMarked, match="it is success already"):
+        feed.request("act", asked)
+    with pytest.raises(BadOption, match="'success' or 'failed'"):
+        run["double"][0].mark("skipped")

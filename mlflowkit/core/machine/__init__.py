@@ -26,13 +26,14 @@ from mlflowkit.core.events import (
     CancelAsked,
     Event,
     InstanceAsked,
+    MarkAsked,
     PastSettled,
     PlacesOffered,
     RetryAsked,
     RunOpened,
     TimePassed,
 )
-from mlflowkit.core.machine import finish, people, start
+from mlflowkit.core.machine import finish, mark, people, start
 from mlflowkit.core.machine.load import load
 from mlflowkit.core.machine.run import InstanceRow, NodeRow, Outcome, Run, RunRow
 from mlflowkit.core.machine.step import Step
@@ -67,7 +68,7 @@ def handle(run: Run, event: Event, now: datetime) -> Outcome:
         IllegalEvent: the run cannot take this event. Nothing was changed.
     """
     step = Step(run, now)
-    if run.ended and not isinstance(event, RetryAsked):
+    if run.ended and not isinstance(event, (RetryAsked, MarkAsked)):
         return step.outcome
     match event:
         case AttemptSucceeded():
@@ -98,6 +99,8 @@ def handle(run: Run, event: Event, now: datetime) -> Outcome:
             people.retry(step, task_ids, alone=alone)
         case InstanceAsked():
             people.ask_instance(step, event)
+        case MarkAsked():
+            mark.mark(step, event)
         case _:
             assert_never(event)
     people.stop_if_broken(step)

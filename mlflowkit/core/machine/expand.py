@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
-from mlflowkit.core.machine.run import Node, Run
+from mlflowkit.core.machine.run import InstanceRow, Node, Run
 from mlflowkit.core.machine.step import Step
 from mlflowkit.core.spec import Axis
 from mlflowkit.core.states import Cause, TaskState
@@ -51,7 +51,7 @@ def axis_length(run: Run, axis: Axis) -> int | None:
     if axis.source is not None:
         source = run.nodes[axis.source.task_id]
         if source.mapped:
-            return source.counts[TaskState.SUCCESS]
+            return sum(map(_gave_a_value, source.instances.values()))
         return source.row.lengths.get(axis.source.key)
     parts = [axis_length(run, part) for part in axis.parts]
     known = [n for n in parts if n is not None]
@@ -60,6 +60,12 @@ def axis_length(run: Run, axis: Axis) -> int | None:
     if axis.how == "concat":
         return sum(known)
     return min(known) if axis.how == "zip" else max(known)
+
+
+def _gave_a_value(instance: InstanceRow) -> bool:
+    """What a person marked as a success gave none."""
+    marked = instance.reason == Cause.MARKED_SUCCESS
+    return instance.state is TaskState.SUCCESS and not marked
 
 
 def _problem(run: Run, node: Node, lengths: list[int | None]) -> str:

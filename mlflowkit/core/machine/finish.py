@@ -6,6 +6,7 @@ from datetime import datetime
 
 from mlflowkit.core.events import AttemptSucceeded
 from mlflowkit.core.machine.flow import branch, end, halt, settle
+from mlflowkit.core.machine.mark import MARKS, SUCCESS
 from mlflowkit.core.machine.people import CANCELLED
 from mlflowkit.core.machine.run import InstanceRow
 from mlflowkit.core.machine.step import Step
@@ -65,7 +66,9 @@ def rescheduled(step: Step, attempt: AttemptId, when: datetime) -> None:
 
 def skipped(step: Step, attempt: AttemptId, why: str) -> None:
     instance = step.current(attempt)
-    if instance is not None:
+    if instance is not None and instance.stopping in MARKS:
+        _ended_as_marked(step, instance)
+    elif instance is not None:
         step.call(instance, "skipped", why)
         end(step, instance, Cause.SKIPPED, why)
 
@@ -73,6 +76,9 @@ def skipped(step: Step, attempt: AttemptId, why: str) -> None:
 def failed(step: Step, attempt: AttemptId, why: str, retryable: bool) -> None:
     instance = step.current(attempt)
     if instance is None:
+        return
+    if instance.stopping in MARKS:
+        _ended_as_marked(step, instance)
         return
     if instance.stopping == CANCELLED or _came_too_late(step, instance):
         step.call(instance, "failure", instance.stopping or why)
@@ -88,6 +94,13 @@ def failed(step: Step, attempt: AttemptId, why: str, retryable: bool) -> None:
         )
     else:
         _fail_for_good(step, instance, why)
+
+
+def _ended_as_marked(step: Step, instance: InstanceRow) -> None:
+    """It is known to be dead: now it is what a person said."""
+    said = instance.stopping
+    step.call(instance, "success" if said == SUCCESS else "failure", said)
+    end(step, instance, MARKS[said], said)
 
 
 def _came_too_late(step: Step, instance: InstanceRow) -> bool:

@@ -152,7 +152,7 @@ def retry(step: Step, task_ids: tuple[TaskId, ...], *, alone: bool = False) -> N
     run = step.run
     _check(run, task_ids)
     was_cancelled = run.row.cancelled
-    torn_down = {name for name, node in run.nodes.items() if _has_torn_down(node)}
+    gone = torn_down(run)
     step.move_run("cleared")
     run.row.cancelled, run.row.reason, run.row.ended_at = False, "", None
     unfit = list(filter(None, map(_unfit, run.nodes.values())))
@@ -161,13 +161,13 @@ def retry(step: Step, task_ids: tuple[TaskId, ...], *, alone: bool = False) -> N
         if was_cancelled and not node.spec.teardown:
             node.counts[TaskState.SKIPPED] -= node.unstarted
         if task_id in again:
-            _clear_whole(step, node)
+            clear_whole(step, node)
         elif not task_ids:
             _clear_bad(step, node)
         elif was_cancelled:
             _write_skipped(step, node)
-    _set_up_again(step, torn_down)
-    _go_on_all(step)
+    set_up_again(step, gone)
+    go_on_all(step)
 
 
 def _check(run: Run, task_ids: tuple[TaskId, ...]) -> None:
@@ -194,14 +194,19 @@ def _with_all_below(run: Run, task_ids: Iterable[TaskId]) -> set[TaskId]:
     return found
 
 
+def torn_down(run: Run) -> set[TaskId]:
+    """The teardowns that have run."""
+    return {name for name, node in run.nodes.items() if _has_torn_down(node)}
+
+
 def _has_torn_down(node: Node) -> bool:
     ran = node.counts[TaskState.SUCCESS] + node.counts[TaskState.FAILED]
     return node.spec.teardown and ran > 0
 
 
-def _set_up_again(step: Step, torn_down: set[TaskId]) -> None:
+def set_up_again(step: Step, gone: set[TaskId], kept: Node | None = None) -> None:
     """What tasks that run again need, and what was torn down since, is set up once more; and
-    all that clears away after them will do so again."""
+    all that clears away after them will do so again. For `kept` a person has vouched."""
     run = step.run
     if not any(task.teardown for task in run.spec.tasks.values()):
         return
@@ -210,13 +215,15 @@ def _set_up_again(step: Step, torn_down: set[TaskId]) -> None:
         node = todo.pop()
         around = list(run.spec.setups_around(node.spec.task_id))
         for setup, teardowns in around:
-            torn = not torn_down.isdisjoint(teardowns)
-            if torn and _clear_for(step, node, run.nodes[setup]):
-                todo.append(run.nodes[setup])  # it may need others itself
+            torn = not gone.isdisjoint(teardowns)
+            helper = run.nodes[setup]
+            if torn and helper is not kept and _clear_for(step, node, helper):
+                todo.append(helper)  # it may need others itself
         closers = {t for _, teardowns in around for t in teardowns}
         for name in closers.union(run.spec.downstream(node.spec.task_id)):
-            if run.spec.tasks[name].teardown:
-                _clear_for(step, node, run.nodes[name])
+            helper = run.nodes[name]
+            if helper.spec.teardown and helper is not kept:
+                _clear_for(step, node, helper)
 
 
 def _clear_for(step: Step, node: Node, helper: Node) -> bool:
@@ -226,13 +233,13 @@ def _clear_for(step: Step, node: Node, helper: Node) -> bool:
         indexes = {i.map_index for i in waiting(node)}
         found = [i for i in found if i.map_index in indexes]
         for instance in found:
-            _clear(step, helper, instance)
+            clear(step, helper, instance)
     elif found:
-        _clear_whole(step, helper)
+        clear_whole(step, helper)
     return bool(found)
 
 
-def _clear(step: Step, node: Node, instance: InstanceRow) -> None:
+def clear(step: Step, node: Node, instance: InstanceRow) -> None:
     if instance.state is TaskState.NONE:
         return
     if instance.state is not TaskState.REMOVED:
@@ -243,9 +250,9 @@ def _clear(step: Step, node: Node, instance: InstanceRow) -> None:
     instance.queued_at = instance.started_at = instance.ended_at = None
 
 
-def _clear_whole(step: Step, node: Node) -> None:
+def clear_whole(step: Step, node: Node) -> None:
     for instance in node.instances.values():
-        _clear(step, node, instance)
+        clear(step, node, instance)
     node.row.length, node.row.next_index, node.row.lengths = None, 0, {}
     node.row.left_out = {}
     step.node_changed(node)
@@ -256,10 +263,10 @@ def _clear_whole(step: Step, node: Node) -> None:
 def _clear_bad(step: Step, node: Node) -> None:
     bad = [i for i in node.instances.values() if _did_not_succeed(i)]
     if bad and node.mapped and bad[0].map_index == UNMAPPED:
-        _clear_whole(step, node)  # it was never expanded
+        clear_whole(step, node)  # it was never expanded
         return
     for instance in bad:
-        _clear(step, node, instance)
+        clear(step, node, instance)
         if node.row.left_out.pop(instance.map_index, None) is not None:
             step.node_changed(node)
 
@@ -276,7 +283,7 @@ def _write_skipped(step: Step, node: Node) -> None:
         step.move(instance, Cause.CANCELLED, CANCELLED)
 
 
-def _go_on_all(step: Step) -> None:
+def go_on_all(step: Step) -> None:
     """Counters anew, then start what is met. Costs O(run): a person asked, once."""
     run = step.run
     run.ready.clear()

@@ -99,6 +99,7 @@ class Node:
         "out",
         "position",
         "row",
+        "scope",
         "setups",
         "sources",
         "spec",
@@ -121,6 +122,8 @@ class Node:
         #: Setup tasks further up that it needs as well, and what it expands over.
         self.setups: tuple[Node, ...] = ()
         self.sources: tuple[Node, ...] = ()
+        #: A teardown: the work further up that it clears away after.
+        self.scope: tuple[Node, ...] = ()
         #: Ended task instances of `whole`, by state, and tasks of it that have not ended.
         self.above: Counter[TaskState] = Counter()
         self.open_above = 0
@@ -187,7 +190,7 @@ class Run:
             for position, task in enumerate(spec.tasks.values())
         }
         #: For each task, those that need it although they do not stand directly below:
-        #: it is a setup of theirs, or what they expand over.
+        #: it is a setup of theirs, what they expand over, or what they clear away after.
         self.also_below: dict[TaskId, list[Node]] = {}
         self._join()
         #: What may start: the more important first, then tasks as they were written, then by
@@ -215,8 +218,9 @@ class Run:
             for name, node in self.nodes.items():
                 further_up = self.spec.setups_further_up(name)
                 node.setups = tuple(self.nodes[setup] for setup in further_up)
+                node.scope = tuple(self.nodes[t] for t in self.spec.clears_after(name))
         for node in self.nodes.values():
-            for up in dict.fromkeys((*node.setups, *node.sources)):
+            for up in dict.fromkeys((*node.setups, *node.sources, *node.scope)):
                 if up.spec.task_id not in node.spec.upstream:
                     self.also_below.setdefault(up.spec.task_id, []).append(node)
 

@@ -33,7 +33,16 @@ def verdict_at(node: Node, index: int) -> Verdict:
     found = Verdict.RUN
     if node.inside or node.whole:
         found = judge(node.spec.trigger_rule, _above(node, index))
+    if found is Verdict.RUN and any(_is_open(node, up, index) for up in node.scope):
+        return Verdict.WAIT
     return needs if found is Verdict.RUN else found
+
+
+def _is_open(node: Node, up: Node, index: int) -> bool:
+    """Whether work that a teardown clears away after may still be done."""
+    if index >= 0 and node.beside(up):
+        return _state_inside(up, index) is None
+    return not up.done
 
 
 def _needs(node: Node, index: int) -> Verdict:
@@ -100,10 +109,15 @@ def _setups_above(node: Node, index: int) -> Counter[TaskState]:
 
 
 def _state_inside(up: Node, index: int) -> TaskState | None:
-    """How the instance above has ended; None while it has not."""
+    """How the instance above has ended; None while it has not.
+
+    One that was removed stands for nothing: it was the task before it was expanded.
+    """
     at = index if up.expanded else UNMAPPED
     instance = up.instances.get(at)
-    return instance.state if instance is not None and instance.state in ENDED else None
+    if instance is None or instance.state is _S.REMOVED:
+        return None
+    return instance.state if instance.state in ENDED else None
 
 
 def why_closed(node: Node, index: int, found: Verdict) -> tuple[Cause, str]:

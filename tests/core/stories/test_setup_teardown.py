@@ -37,6 +37,69 @@ def test_a_teardown_runs_when_the_work_failed_and_the_run_still_fails() -> None:
     assert world.succeed("clear") == [CloseRun(RunState.FAILED)]
 
 
+def test_a_teardown_waits_for_work_that_goes_on_beside_what_failed() -> None:
+    """What joins both is closed at once; the other one still works with what was made."""
+    world = World(_spec("make > quick > join > clear; make > slow > join; make > clear"))
+    world.places(1)
+    world.succeed("make")
+    assert world.launched() == ["quick", "slow"]
+    world.fail("quick")
+    assert world.states()["join"] == "upstream_failed"
+    assert world.launched() == []
+    world.reload()
+    world.succeed("slow")
+    assert world.launched() == ["clear"]
+
+
+def test_a_teardown_waits_for_each_index_of_the_work_further_up() -> None:
+    mapped = {"make": 3, "work": 3}
+    spec = dag(
+        "make > work > more > clear; make > more; make > clear",
+        each={
+            "make": {"setup": True},
+            "more": {"setup": True},
+            "clear": {"teardown": True},
+        },
+        mapped=mapped,
+        group="make work",
+    )
+    world = World(spec)
+    world.places(3)
+    world.skip("make[0]")
+    world.succeed("make[1]", "make[2]")
+    assert world.launched(1) == ["work[1]"]
+    assert world.states()["more"] == "skipped"
+    world.succeed("work[1]")
+    assert world.launched() == ["work[2]"], "nothing is cleared away from under it"
+    world.succeed("work[2]")
+    assert world.launched() == ["clear"]
+    assert world.succeed("clear") == [CloseRun(RunState.SUCCESS)]
+
+
+def test_in_a_mapped_group_a_teardown_waits_for_the_work_of_its_own_index() -> None:
+    drawing = "make > quick > join > clear; make > slow > join; make > clear"
+    names = "make quick slow join clear"
+    world = World(_spec(drawing, mapped=dict.fromkeys(names.split(), 2), group=names))
+    world.places(2)
+    world.succeed("make[0]", "make[1]")
+    world.places(4)
+    world.fail("quick[0]")
+    assert world.launched() == []
+    world.succeed("slow[1]")
+    assert world.launched() == [], "the work of another index"
+    world.succeed("slow[0]")
+    assert world.launched() == ["clear[0]"]
+
+
+def test_a_teardown_does_not_wait_for_work_of_which_nothing_was_made() -> None:
+    drawing = "make > slow > join > clear; make > clear; early > slow"
+    world = World(_spec(drawing))
+    world.places(2)
+    assert world.fail("make") == []
+    assert world.states()["clear"] == "upstream_failed"
+    assert world.succeed("early") == [CloseRun(RunState.FAILED)]
+
+
 @pytest.mark.parametrize(
     ("fails_run", "state"), [(False, RunState.SUCCESS), (True, RunState.FAILED)]
 )
@@ -238,6 +301,24 @@ def test_a_cancel_clears_away_after_a_mapped_group_whose_tasks_had_no_rows_yet()
     assert world.launched() == ["clear[0]"]
     assert world.succeed("clear[0]") == [CloseRun(RunState.FAILED)]
     assert world.states()["clear[2]"] == "skipped"
+
+
+def test_a_cancel_clears_away_after_a_mapped_group_that_had_ended_once_before_it_expanded() -> (
+    None
+):
+    """The row that stood for the whole task is gone: it says nothing of its instances."""
+    drawing = "make > work > clear; make > clear"
+    world = World(
+        _spec(drawing, mapped={"work": "make", "clear": "make"}, group="work clear")
+    )
+    world.tell(CancelAsked())
+    world.tell(RetryAsked())
+    world.places(1)
+    world.succeed("make", length=2)
+    assert world.states()["work"] == "removed"
+    world.tell(CancelAsked())
+    assert world.states()["work[0]"] == "skipped"
+    assert world.launched() == ["clear[0]", "clear[1]"]
 
 
 def test_work_that_runs_again_is_set_up_and_cleared_away_again() -> None:

@@ -1,4 +1,4 @@
-"""Our engine and papermill's own give the same notebooks, cell by cell.
+"""Whether our engine and papermill's own gave the same notebook, cell by cell.
 
 What differs on purpose stands in `ON_PURPOSE`, to the letter, each with its reason.
 """
@@ -10,8 +10,6 @@ from difflib import unified_diff
 from pathlib import Path
 from pprint import pformat
 from typing import Any, Final
-
-import pytest
 
 from tests.nbrun.parity import engines, sheets
 from tests.nbrun.parity.compare import View
@@ -75,16 +73,18 @@ ENDS: Final = {
 }
 
 
-@pytest.fixture(scope="module", params=[n for n in sheets.NAMES if n != "redrawn"])
-def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Both:
-    """One sheet, executed by both engines."""
-    return engines.execute(request.param, tmp_path_factory.mktemp(request.param) / "in")
+#: Sheets about what stops a notebook, outlives a cell or comes from outside.
+ENDINGS: Final = (
+    *("asks", "concurrent", "errors", "fresh", "interrupted", "late"),
+    *("leaves", "stops", "surroundings", "syntax"),
+)
+#: All others but the one that is compared by itself: sheets about what cells show.
+OUTPUTS: Final = tuple(n for n in sheets.NAMES if n not in (*ENDINGS, "redrawn"))
 
 
-def test_the_two_engines_give_the_same_notebook(
-    both: Both, request: pytest.FixtureRequest
-) -> None:
-    name = request.node.callspec.params["both"]
+def assert_alike(name: str, folder: Path) -> None:
+    """Execute one sheet by both engines, and compare all that they left behind."""
+    both = engines.execute(name, folder)
     expected: dict[str, tuple[Any, Any]] = {}
     for difference in ON_PURPOSE.get(name, ()):
         expected |= difference.places
@@ -127,13 +127,3 @@ def _places(executed: engines.Executed) -> dict[str, Any]:
             found[f"cell {at} output {number}"] = output
         found |= {f"cell {at} {fact}": value for fact, value in cell.items()}
     return found
-
-
-def test_lines_that_are_redrawn_are_kept_as_they_are_seen(tmp_path: Path) -> None:
-    """The one difference that the comparison above smooths over: papermill keeps each frame."""
-    both = engines.execute("redrawn", tmp_path / "in")
-    kept = [executed.notebook.cells[0].outputs for executed in (both.papermills, both.ours)]
-    assert ["".join(out.text for out in outputs) for outputs in kept] == [
-        "\r  0 %\r 25 %\r 50 %\r 75 %\r100 %\n",
-        "100 %\n",
-    ]

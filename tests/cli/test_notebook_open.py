@@ -1,0 +1,45 @@
+"""The kernel of a failed notebook, at a terminal, after its engine was killed."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+from mlflowkit.nbrun.held import held_kernels
+from tests.cli.terminal import Terminal, wait_until
+from tests.nbrun.conftest import code, save
+from tests.nbrun.kernels import is_gone
+
+PIPELINE = """
+from mlflowkit import dag, notebook
+
+@dag
+def d():
+    notebook("fit.ipynb", keep_failed_kernel=120, retries=0)
+    notebook("other.ipynb", retries=0)
+"""
+
+
+def test_a_held_kernel_is_listed_opened_and_released_when_its_engine_is_gone(
+    tmp_path: Path,
+) -> None:
+    terminal = Terminal(tmp_path)
+    for name in ("fit", "other"):
+        save(tmp_path / f"{name}.ipynb", code("x = 41"), code("1 / 0"))
+    terminal.pipeline(PIPELINE)
+    assert terminal("run", "p.py").status == 1
+    (kernel,) = held_kernels(terminal.home)
+    assert (kernel.run_id, kernel.task, kernel.cell) == ("d/1", "fit", 1)
+    for process in terminal.left_running():
+        if "mlflowkit.engine" in " ".join(process.cmdline()):
+            process.send_signal(signal.SIGKILL)
+    listed = terminal("notebook", "held", "--json").json()
+    assert [one["task"] for one in listed if one["id"] == kernel.id] == ["fit"]
+    opened = terminal("notebook", "open", "d/1", "fit", "--print")
+    assert "cell 2 failed with ZeroDivisionError: division by zero" in opened.out
+    assert f"jupyter console --existing {terminal.home}" in opened.out
+    assert terminal("notebook", "open", "d/1", "other", "--print").status != 0
+    assert terminal("notebook", "release", kernel.id).out == f"ended {kernel.id}\n"
+    wait_until(lambda: is_gone(kernel.pid), "the kernel ends")
+    assert held_kernels(terminal.home) == []
+    terminal.close()
