@@ -1,6 +1,6 @@
 """Going on from the failed cell, in figures: what checkpoints cost, and how soon one is there.
 
-`python -m benches.resume [--seconds N]` prints three lines. Cells burn CPU; arrays are new
+`python -m benches resume` prints them. Cells burn CPU; arrays are new
 in every cell that makes one, so nothing is stored for free.
 """
 

@@ -169,6 +169,8 @@ class Worker:
             ahead = NOTEBOOK_IMPORTS if runs_notebooks(self._folder) else ()
             for name in [*OUR_IMPORTS, *imports_of(self._folder), *ahead]:
                 _import_ahead(name)
+            if ahead:
+                _make_notebooks_ready()
             if renders_templates(self._folder):
                 _warm_templates()
             self._code = BundleCode(open_bundle(self._folder))
@@ -221,6 +223,12 @@ class Worker:
                 why = "its code cannot be loaded"
                 return Ended(order.attempt, "failed", why=why, error=error, retryable=False)
         return run_attempt(self._code, order, link)
+
+
+def _make_notebooks_ready() -> None:
+    from mlflowkit.nbrun import source
+
+    source.make_ready()
 
 
 class _NothingToDo:

@@ -37,6 +37,8 @@ _AS_COLD: Final = (
 )
 #: What our own cells need at once; nothing of it is heavy.
 _OURS: Final = (
+    "mlflowkit.nbrun.checkpoint.ambient",
+    "mlflowkit.nbrun.checkpoint.memory",
     "mlflowkit.nbrun.inside",
     "mlflowkit.nbrun.iofolder",
     "mlflowkit.nbrun.kernel_child",

@@ -23,6 +23,17 @@ _SAVE_AGAIN = (
 )
 
 
+def make_ready() -> None:
+    """What reading any notebook needs once in a process: nbformat's compiled schema, and
+    which kernel provisioners are installed. A worker does it before it is forked."""
+    import nbformat
+    from jupyter_client.provisioning.factory import KernelProvisionerFactory
+    from nbformat.v4 import new_notebook
+
+    nbformat.validate(new_notebook())  # type: ignore[no-untyped-call]  # untyped
+    KernelProvisionerFactory.instance()
+
+
 def load(path: Path) -> NotebookNode:
     """The notebook in `path`, in the newest format, with ids and tags on every cell.
 

@@ -48,8 +48,8 @@ class ChannelLink:
         self.attempt: AttemptId | None = None
         self._pid = os.getpid()
         self._asking = threading.Lock()
-        #: Answers that are on their way to whoever was interrupted.
-        self._unheard = 0
+        #: Of the latest question.
+        self._number = 0
 
     def ask(self, what: str, **arguments: Any) -> Any:
         """Ask, and wait for the answer. One question at a time, whichever thread asks.
@@ -63,7 +63,8 @@ class ChannelLink:
         with self._asking:
             if self.attempt is None:
                 raise AskedOutsideTask(what, "a thread of a task that has ended")
-            answer = self._answer_to(Ask(self.attempt, what, arguments))
+            self._number += 1
+            answer = self._answer_to(Ask(self.attempt, what, arguments, self._number))
         if answer.user_code:
             raise EngineRefused(answer.error, answer.user_code)
         if answer.error:
@@ -79,7 +80,8 @@ class ChannelLink:
             self._channel.send(Mask(values, answer=False))
             return
         with self._asking:
-            self._answer_to(Mask(values))
+            self._number += 1
+            self._answer_to(Mask(values, number=self._number))
 
     def elsewhere(self, pid: int, ended: bool) -> None:
         """Tell the supervisor of a process that is not below it and works for the attempt."""
@@ -87,20 +89,19 @@ class ChannelLink:
             self._channel.send(Elsewhere(pid, ended))
 
     def _answer_to(self, question: Ask | Mask) -> Answer:
+        """Those to earlier questions, whose wait was interrupted, are passed over."""
         self._channel.send(question)
-        self._unheard += 1
         while True:
             answer = self._channel.receive()
             if not isinstance(answer, Answer):
                 raise InternalError("the supervisor is gone")
-            self._unheard -= 1
-            if not self._unheard:
+            if answer.number == question.number:
                 return answer
 
     def next_order(self) -> Order | None:
         """What to run next; None when there is no more."""
         while isinstance(message := self._channel.receive(), Answer):
-            self._unheard -= 1
+            continue
         return message if isinstance(message, Order) else None
 
     def close(self) -> None:

@@ -59,6 +59,8 @@ class Answer(msgspec.Struct, frozen=True):
     error: str = ""
     #: Code of the error, if it is one that a person can mend.
     user_code: str = ""
+    #: That of its question; filled in by the supervisor.
+    number: int = 0
 
 
 class Started(msgspec.Struct, frozen=True):
@@ -101,6 +103,8 @@ class Ask(msgspec.Struct, frozen=True):
     attempt: AttemptId
     what: str
     arguments: dict[str, Any]
+    #: Its child counts its questions: an interrupted wait leaves an answer on its way.
+    number: int = 0
 
 
 class Note(msgspec.Struct, frozen=True):
@@ -115,6 +119,8 @@ class Mask(msgspec.Struct, frozen=True):
     values: list[str]
     #: Whether an `Answer` is waited for: after it, nothing more is written in plain text.
     answer: bool = True
+    #: As in `Ask`.
+    number: int = 0
 
 
 class Elsewhere(msgspec.Struct, frozen=True):

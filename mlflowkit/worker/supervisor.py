@@ -133,8 +133,8 @@ class Supervisor:
         self._current: LaunchOrder | None = None
         self._child: Child | None = None
         self._spare: Child | None = None
-        #: Who waits for an answer, in the order of their questions.
-        self._askers: deque[Child] = deque()
+        #: Who waits for an answer, and the question's number, in the order of the questions.
+        self._askers: deque[tuple[Child, int]] = deque()
         #: When a child that was told to end is ended.
         self._retire_by: float | None = None
         #: Where output goes: the log of the attempt that runs, or ran last.
@@ -208,9 +208,9 @@ class Supervisor:
             self._waiting.append(message.order)
             self._start_next()
         elif isinstance(message, Answer):
-            asker = self._askers.popleft()
+            asker, number = self._askers.popleft()
             if asker is self._child:
-                asker.send(message)
+                asker.send(msgspec.structs.replace(message, number=number))
         elif isinstance(message, Kill):
             self._kill_asked(message)
         elif isinstance(message, Recall):
@@ -322,13 +322,13 @@ class Supervisor:
         elif isinstance(message, Mask):
             child.masker.add(message.values)
             if message.answer:
-                child.send(Answer(b""))
+                child.send(Answer(b"", number=message.number))
         elif isinstance(message, Elsewhere):
             child.told_of(message)
         elif isinstance(message, Ended) and self._current is not None:
             self._attempt_ended(message)
         elif isinstance(message, Ask):
-            self._askers.append(child)
+            self._askers.append((child, message.number))
             self._tell(message)
 
     def _child_is_confused(self, what: str) -> None:

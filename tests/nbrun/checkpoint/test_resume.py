@@ -102,9 +102,17 @@ def test_a_change_before_the_failed_cell_is_where_it_starts(tmp_path: Path) -> N
     ]
 
 
+def test_cells_that_took_no_time_are_not_stored_and_run_again(tmp_path: Path) -> None:
+    cells = ["n = 1", "m = n + 1"]
+    attempt(tmp_path, *cells, "1 / 0")
+    again = attempt(tmp_path, *cells, "print(m)", resume=True)
+    assert again.statuses() == ["completed", "completed", "completed"]
+    assert again.printed(2) == "2\n"
+
+
 def test_another_parameter_runs_all_that_comes_after_it(tmp_path: Path) -> None:
     folder = tmp_path
-    given: dict[str, Any] = {"checkpoint": "auto", "state_dir": tmp_path / "state"}
+    given: dict[str, Any] = {"checkpoint": "always", "state_dir": tmp_path / "state"}
     cells = [code("n = 1", "parameters"), code(f"{COSTLY}\nm = n"), code("1 / 0")]
     path = save(folder / "nb.ipynb", *cells)
     execute(path, parameters={"n": 2}, **given)
