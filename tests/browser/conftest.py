@@ -19,8 +19,9 @@ from tests.services import missing
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
+    """Not for longer: while Playwright runs, this thread's loop does, for other tests too."""
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:

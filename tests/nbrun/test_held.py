@@ -122,7 +122,7 @@ def test_jupyterlab_works_in_the_very_kernel_and_shutting_it_down_ends_it(
         assert held.held_kernels(folder) == []
     finally:
         os.kill(opened.pid, signal.SIGTERM)
-        wait_until(lambda: is_gone(opened.pid), "JupyterLab does not end", 30)
+        wait_until(lambda: is_gone(opened.pid), "JupyterLab does not end", 120)
     assert Path(kernel.notebook).read_bytes() == record
 
 
