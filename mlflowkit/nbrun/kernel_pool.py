@@ -284,7 +284,11 @@ class Templates:
             used = sum(processes.resident_bytes(t.pid) for t in self._held.values())
             if len(self._held) < MOST_TEMPLATES and used < total * _MEMORY_SHARE:
                 return
-            min(self._held.values(), key=lambda t: t.used_at).close()
+            # Somebody waits for one that is not ready yet.
+            ready = [each for each in self._held.values() if each.facts.done()]
+            if not ready:
+                return
+            min(ready, key=lambda t: t.used_at).close()
 
     def drop_idle(self) -> None:
         """Let go of those that nobody asked for in a long time."""
