@@ -43,9 +43,6 @@ from mlflowkit.settings import root
 if TYPE_CHECKING:
     from mlflowkit.authoring.group import TaskGroup
 
-if TYPE_CHECKING:
-    from mlflowkit.authoring.group import TaskGroup
-
 #: Names that are options of a notebook task; every other keyword is a parameter.
 NOTEBOOK_OPTIONS: Final = TASK_OPTIONS | {
     "returns",

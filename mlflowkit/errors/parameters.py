@@ -7,6 +7,11 @@ from collections.abc import Iterable
 from mlflowkit.errors.base import UserError, listing, suggest
 
 
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
 class ParameterError(UserError):
     """A parameter that does not fit."""
 
@@ -33,10 +38,8 @@ class RuleBroken(ParameterError):
 
     def __init__(self, where: str, name: str, value: object, rule: str, why: str) -> None:
         self.where, self.name, self.rule = where, name, rule
-        shown = repr(value)
-        shown = shown if len(shown) <= 60 else shown[:57] + "..."
         super().__init__(
-            f"parameter {name!r} of {where} was given {shown}, which breaks its rule "
+            f"parameter {name!r} of {where} was given {_short(value)}, which breaks its rule "
             f"{rule}: {why}."
         )
 
@@ -71,11 +74,9 @@ class WrongType(ParameterError):
 
     def __init__(self, where: str, name: str, expected: str, value: object) -> None:
         self.where, self.name, self.expected = where, name, expected
-        shown = repr(value)
-        shown = shown if len(shown) <= 60 else shown[:57] + "..."
         super().__init__(
             f"parameter {name!r} of {where} should be {expected}, but it was given "
-            f"{shown} ({type(value).__name__})."
+            f"{_short(value)} ({type(value).__name__})."
         )
 
 

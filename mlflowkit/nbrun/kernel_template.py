@@ -100,8 +100,8 @@ def _nothing_to_take_apart() -> None:
     and nobody is there to see it. What a cell defines is taken out as ever."""
     import weakref
 
-    torch = sys.modules.get("torch.library")
-    takes_out = getattr(torch, "_del_library", None)
+    operators = getattr(sys.modules.get("torch"), "library", None)
+    takes_out = getattr(operators, "_del_library", None)
     if takes_out is None:
         return
     for found in list(getattr(weakref.finalize, "_registry", ())):

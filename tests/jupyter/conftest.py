@@ -1,15 +1,13 @@
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from jupyter_client.manager import KernelManager
 
 from tests.homes import fresh_home
-from tests.jupyter.kernel import Kernel
 from tests.jupyter.shell import Shell, fresh_shell
+from tests.real_kernel import Kernel, started
 
 
 @pytest.fixture
@@ -33,19 +31,15 @@ def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
     folder = base / "project"
     folder.mkdir()
     with fresh_home(base) as home:
-        manager = KernelManager(kernel_name="python3")
         env = {
-            **os.environ,
             "MLFLOWKIT_HOME": str(home),
             "MLFLOWKIT_PARALLELISM": "2",
             "JPY_SESSION_NAME": str(folder / "study.ipynb"),
         }
-        manager.start_kernel(cwd=str(folder), env=env)
-        found = Kernel(manager, folder)
-        try:
-            found.cell("%load_ext mlflowkit")
-            yield found
-        finally:
-            found.close()
-            manager.shutdown_kernel(now=True)
-            manager.cleanup_resources()
+        with started(folder, **env) as manager:
+            found = Kernel(manager, folder)
+            try:
+                found.cell("%load_ext mlflowkit")
+                yield found
+            finally:
+                found.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.jupyter.kernel import CellRaised, Kernel
+from tests.real_kernel import CellRaised, Kernel
 
 
 def test_task_cells_run_in_other_processes_with_typed_values(kernel: Kernel) -> None:

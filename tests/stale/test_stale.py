@@ -8,7 +8,8 @@ from zipfile import ZipFile
 
 import pytest
 
-from tests.stale.conftest import CellError, Notebook
+from tests.real_kernel import CellRaised
+from tests.stale.conftest import Notebook
 
 
 def test_running_only_the_cell_of_a_task_again_changes_the_next_run(
@@ -311,7 +312,7 @@ def test_a_name_that_cannot_travel_is_an_error_before_the_run(notebook: Notebook
         d = make()
         """
     )
-    with pytest.raises(CellError) as refused:
+    with pytest.raises(CellRaised) as refused:
         notebook.cell("d.run()")
     said = _plain(str(refused.value))
     assert said.startswith("CannotTravel")
@@ -337,7 +338,7 @@ def test_a_captured_global_over_ten_megabytes_is_an_error_that_says_what_to_do(
         d = make()
         """
     )
-    with pytest.raises(CellError) as refused:
+    with pytest.raises(CellRaised) as refused:
         notebook.cell("d.run()")
     said = _plain(str(refused.value))
     assert said.startswith("CapturedTooLarge")

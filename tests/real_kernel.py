@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import queue
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
@@ -70,3 +73,15 @@ class Kernel:
     def cell(self, code: str) -> str:
         """What a cell printed."""
         return self.ask(code).printed.strip()
+
+
+@contextmanager
+def started(folder: Path, **env: str) -> Iterator[KernelManager]:
+    """A kernel in `folder`, with more in its environment; ended at once afterwards."""
+    manager = KernelManager(kernel_name="python3")
+    manager.start_kernel(cwd=str(folder), env={**os.environ, **env})
+    try:
+        yield manager
+    finally:
+        manager.shutdown_kernel(now=True)
+        manager.cleanup_resources()
