@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import Mapping
 
 NAMES = (
     "front_door",
@@ -33,7 +34,8 @@ def main(names: list[str]) -> None:
         )
     for name in names or NAMES:
         print(f"\n{name}", flush=True)
-        for label, value in importlib.import_module(f"benches.{name}").run().items():
+        found = importlib.import_module(f"benches.{name}").run()
+        for label, value in found.items() if isinstance(found, Mapping) else found:
             shown = f"{value:,.3f}" if isinstance(value, float) else str(value)
             print(f"  {label:48} {shown}", flush=True)
 

@@ -1,8 +1,9 @@
 """A hundred views of a run in one kernel of JupyterLab: what is left of them.
 
-The cell that shows a run is run again 100 times, as a person does. Counted before and after:
-the kernel's memory, comms and threads; the page's heap, nodes and listeners. Wants JupyterLab,
-Playwright and Chromium.
+The cell that shows a run is run again 100 times, as a person does. Counted before and after,
+with the page's garbage collected: the kernel's memory, comms and threads; the page's heap,
+nodes and listeners. The same is done with the smallest widget there can be, and with a line of
+HTML: what those leave is JupyterLab's own. Wants JupyterLab, Playwright and Chromium.
 """
 
 from __future__ import annotations
@@ -29,6 +30,17 @@ def squares():
 with mlflowkit.jupyter.shown.no_view():
     run = squares().run(wait=True)
 """
+PLAIN = """
+import anywidget
+for one in globals().setdefault("kept", []):
+    one.close()
+    one.layout.close()
+class Plain(anywidget.AnyWidget):
+    _esm = "export default { render({ el }) { el.textContent = 'plain' } }"
+kept[:] = [Plain()]
+display(kept[0])
+"""
+HTML = "from IPython.display import HTML\nHTML('<b class=line>a line</b>')"
 COUNT = """
 import ipywidgets
 gc.collect()
@@ -37,12 +49,20 @@ print(psutil.Process().memory_info().rss // 1000,
 """
 
 
+#: Cells that are shown, from the third on, and what is to be seen below each.
+SHOWN = {
+    "a run": ".mkv-box",
+    "the smallest widget": ".jp-OutputArea-output >> text=plain",
+    "a line of HTML": "b.line",
+}
+
+
 def run() -> dict[str, float | str]:
     """Everything, as `{what: figure}`."""
     from playwright.sync_api import sync_playwright
 
     from tests.browser.conftest import CHROMIUM
-    from tests.browser.lab import Notebook, serving
+    from tests.browser.lab import DEADLINE_S, Desk, serving
     from tests.homes import fresh_home
 
     if CHROMIUM is None:
@@ -55,21 +75,28 @@ def run() -> dict[str, float | str]:
             browser = playwright.chromium.launch(
                 executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
             )
-            lab.write("a.ipynb", "import mlflowkit.jupyter.shown" + DEFINE, "run", COUNT)
-            note = Notebook(browser.new_page(), lab, "a.ipynb")
+            define = "import mlflowkit.jupyter.shown" + DEFINE
+            lab.write("a.ipynb", define, COUNT, "run", PLAIN, HTML)
+            context = browser.new_context()
+            context.set_default_timeout(DEADLINE_S * 1000)
+            note = Desk(context, lab).open("a.ipynb")
             note.ran(0)
-            found = measured(note)
+            found: dict[str, float | str] = {}
+            for at, (name, seen) in enumerate(SHOWN.items(), start=2):
+                said = measured(note, at, seen)
+                found |= {f"{name}: {what}": figure for what, figure in said.items()}
             browser.close()
     return found
 
 
-def measured(note: Any) -> dict[str, float | str]:
+def measured(note: Any, at: int, seen: str) -> dict[str, float | str]:
+    """What 100 runs of a cell leave, in which `seen` is to be seen each time."""
     cdp = note.page.context.new_cdp_session(note.page)
     cdp.send("Performance.enable")
-    show(note, 5)
+    show(note, 5, at, seen)
     page, kernel = of_page(cdp), of_kernel(note)
     begun = time.perf_counter()
-    show(note, TIMES)
+    show(note, TIMES, at, seen)
     took = time.perf_counter() - begun
     later, kernel_later = of_page(cdp), of_kernel(note)
     return {
@@ -83,15 +110,14 @@ def measured(note: Any) -> dict[str, float | str]:
     }
 
 
-def show(note: Any, times: int) -> None:
+def show(note: Any, times: int, at: int, seen: str) -> None:
     for _ in range(times):
-        cell = note.ran(1)
-        cell.locator(".mkv-box").first.wait_for()
+        note.ran(at).locator(seen).first.wait_for()
 
 
 def of_kernel(note: Any) -> list[int]:
     """Memory in kB, comms, threads."""
-    said = note.ran(2).locator(".jp-OutputArea-output").inner_text()
+    said = note.ran(1).locator(".jp-OutputArea-output").inner_text()
     return [int(word) for word in said.split()]
 
 

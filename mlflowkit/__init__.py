@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from mlflowkit.authoring.empty import EmptyOperator
     from mlflowkit.authoring.group import TaskGroup
     from mlflowkit.authoring.group_function import task_group
-    from mlflowkit.authoring.notebook import NotebookOperator, notebook
+    from mlflowkit.authoring.notebook import NotebookOperator
+    from mlflowkit.authoring.notebook_task import notebook
     from mlflowkit.authoring.operator import BaseOperator
     from mlflowkit.authoring.params import Param
     from mlflowkit.authoring.publish import schedule
@@ -106,7 +107,7 @@ _HOMES = {
     "inspect_notebook": "mlflowkit.nbrun.signature",
     "mask_secret": "mlflowkit.worker.masking",
     "literal": "mlflowkit.authoring.template",
-    "notebook": "mlflowkit.authoring.notebook",
+    "notebook": "mlflowkit.authoring.notebook_task",
     "notebook_outputs": "mlflowkit.past_notebooks",
     "push": "mlflowkit.authoring.context",
     "report_progress": "mlflowkit.ports",

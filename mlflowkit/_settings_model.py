@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from mlflowkit import __version__
-from mlflowkit.errors import BadSetting
+from mlflowkit.errors import BadSetting, BadSettingsFile
 
 
 def _cores() -> int:
@@ -62,7 +62,7 @@ class Settings(BaseSettings):
         description="Between the interrupt, SIGTERM and SIGKILL of an attempt.",
     )
     keep_failed_kernel: Duration = Field(
-        timedelta(),
+        timedelta(minutes=15),
         ge=timedelta(),
         description="How long the kernel of a notebook that failed is held, in runs that a "
         "person started; 0: not at all. `keep_failed_kernel=` of a task goes before it.",
@@ -110,11 +110,24 @@ class Settings(BaseSettings):
     )
 
 
+#: What pydantic says in words of its own, said for people. None of these can be a secret.
+_WHY = {
+    "int_parsing": "it has to be a whole number",
+    "float_parsing": "it has to be a number",
+    "bool_parsing": "it has to be true or false",
+    "time_delta_parsing": "it has to be a span, as PT30S, P1D or 00:00:30",
+}
+
+
 def read_settings(pyproject: Path) -> Settings:
     """Settings from the environment over `[tool.mlflowkit]` of `pyproject`."""
     table: dict[str, Any] = {}
     if pyproject.is_file():
-        table = tomllib.loads(pyproject.read_text()).get("tool", {}).get("mlflowkit", {})
+        try:
+            read = tomllib.loads(pyproject.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as exc:
+            raise BadSettingsFile(pyproject, str(exc)) from exc
+        table = read.get("tool", {}).get("mlflowkit", {})
     known = {k: v for k, v in table.items() if k in Settings.model_fields}
     for name in list(known):
         if f"MLFLOWKIT_{name.upper()}" in os.environ:
@@ -123,4 +136,7 @@ def read_settings(pyproject: Path) -> Settings:
         return Settings(**known)
     except ValidationError as exc:
         first = exc.errors()[0]
-        raise BadSetting(str(first["loc"][0]), str(first["msg"])) from exc
+        name, why = str(first["loc"][0]), _WHY.get(first["type"])
+        if why is None:
+            raise BadSetting(name, str(first["msg"])) from exc
+        raise BadSetting(name, why, first["input"]) from exc

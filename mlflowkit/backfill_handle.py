@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from mlflowkit.cell_waits import naps
 from mlflowkit.core.planner import backfill_infos
 from mlflowkit.core.spec import DagSpec, RunId
 from mlflowkit.core.states import RUN_ENDED
@@ -22,8 +23,8 @@ from mlflowkit.core.timetable import Timetable, is_custom, timetable_from_json
 from mlflowkit.engine.client import ensure_engine
 from mlflowkit.engine.locks import engine_alive
 from mlflowkit.errors import BadBackfill, RunInterrupted
+from mlflowkit.home_store import database
 from mlflowkit.ports import RunRequest
-from mlflowkit.run_handle import database
 from mlflowkit.schedule_handle import zone_of
 from mlflowkit.store import backfills, planned
 from mlflowkit.store.backfills import Order, Outcome, RunProgress
@@ -203,22 +204,31 @@ class Backfill:
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         told: set[RunId] = set()
-        while True:
-            alive = engine_alive(self.home)
-            progress = self.progress()
-            for one in progress:
-                if one.state in RUN_ENDED and one.run_id not in told:
-                    told.add(one.run_id)
-                    each(one)
-            if len(told) == len(progress):
-                return self
-            if not alive:
-                open_runs = [one.run_id for one in progress if one.run_id not in told]
-                raise RunInterrupted(open_runs[0])
-            if deadline is not None and time.monotonic() > deadline:
-                left = len(progress) - len(told)
-                raise TimeoutError(f"{left} runs of the backfill have not ended")
-            time.sleep(LOOK_SECONDS)
+        with naps() as nap:
+            while True:
+                alive = engine_alive(self.home)
+                progress = self.progress()
+                left = self._open(progress, told, each)
+                if not left:
+                    return self
+                if not alive:
+                    raise RunInterrupted(left[0])
+                if deadline is not None and time.monotonic() > deadline:
+                    raise TimeoutError(f"{len(left)} runs of the backfill have not ended")
+                nap(LOOK_SECONDS)
+
+    @staticmethod
+    def _open(
+        progress: Sequence[RunProgress],
+        told: set[RunId],
+        each: Callable[[RunProgress], None],
+    ) -> list[RunId]:
+        """Runs that have not ended; `each` is called with those that have just done so."""
+        for one in progress:
+            if one.state in RUN_ENDED and one.run_id not in told:
+                told.add(one.run_id)
+                each(one)
+        return [one.run_id for one in progress if one.run_id not in told]
 
     def cancel(self) -> list[str]:
         """Take back what has not begun; what runs goes on. Which runs."""

@@ -26,7 +26,7 @@ from typing import Final
 from mlflowkit.artifacts.files import FileArtifacts
 from mlflowkit.artifacts.serializers import references
 from mlflowkit.errors import ArtifactMissing, BadOption, CannotClean, UserError
-from mlflowkit.run_handle import database
+from mlflowkit.home_store import database
 from mlflowkit.settings import home_path
 from mlflowkit.store import cleaning
 from mlflowkit.store.cleaning import MARK, OldRun, cleaned_at

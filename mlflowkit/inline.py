@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import tempfile
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mlflowkit import home_store
-from mlflowkit.artifacts.serializers.blame import name_of
-from mlflowkit.artifacts.serializers.items import plain_of
 from mlflowkit.authoring import waiting
 from mlflowkit.authoring.companions import companions
 from mlflowkit.authoring.dag import DAG
 from mlflowkit.authoring.params import validate_params
-from mlflowkit.authoring.template_options import templates_of
 from mlflowkit.core.decisions import Call, Launch
 from mlflowkit.core.events import (
     AttemptFailed,
@@ -29,24 +26,24 @@ from mlflowkit.core.events import (
     TimePassed,
 )
 from mlflowkit.core.machine import Run, RunRow, handle
+from mlflowkit.core.run_facts import run_as_asked
 from mlflowkit.core.spec import UNMAPPED, AttemptId, DagSpec, RunId
 from mlflowkit.core.states import RunState, TaskState
 from mlflowkit.core.values import StoredValue
 from mlflowkit.engine.owned import OwnedRun
 from mlflowkit.engine.services import ServiceProcesses
-from mlflowkit.errors import InternalError, NotExpandable, RunFailed
-from mlflowkit.executors.local import report_of
+from mlflowkit.errors import InternalError, RunFailed
+from mlflowkit.executors.reports import report_of
+from mlflowkit.inline_code import DagCode
 from mlflowkit.inline_options import files_standing_in, logical_date, marked_successful
 from mlflowkit.inline_timeout import Limit
+from mlflowkit.inline_values import MemoryValues, MemoryXComs
 from mlflowkit.ports import LaunchOrder, Report
-from mlflowkit.prepare import ask_timetable, complete, prepared
 from mlflowkit.run_request import moments, params_as_json
 from mlflowkit.store.runs import StoredRun
 from mlflowkit.store.vault import ANSWERS as SECRET_QUESTIONS
 from mlflowkit.surroundings import surroundings
-from mlflowkit.worker.attempt import Attempt, Executable
-from mlflowkit.worker.run_context import Context
-from mlflowkit.worker.sides import Inputs
+from mlflowkit.worker.attempt import Attempt
 
 #: Questions about earlier runs and assets: there are none here.
 NOTHING_KNOWN: Mapping[str, object] = {
@@ -56,57 +53,6 @@ NOTHING_KNOWN: Mapping[str, object] = {
     "asset_events_of_run": [],
     "cached": None,
 }
-
-
-class MemoryValues:
-    """`worker.attempt.Values` that keeps the objects themselves."""
-
-    def __init__(self) -> None:
-        self._objects: list[object] = []
-
-    def dump(self, value: object, *, expandable: bool, where: str) -> StoredValue:
-        length = None
-        if expandable:
-            plain = plain_of(value)
-            if plain is None:
-                raise NotExpandable(where, name_of(value))
-            value, length = plain, len(plain)
-        self._objects.append(value)
-        name = str(len(self._objects) - 1).encode()
-        return StoredValue(codec="memory", inline=name, size=len(name), length=length)
-
-    def load(self, stored: StoredValue) -> Any:
-        assert stored.inline is not None
-        return self._objects[int(stored.inline)]
-
-    def load_item(self, stored: StoredValue, index: int) -> Any:
-        whole = self.load(stored)
-        return list(whole.items())[index] if isinstance(whole, dict) else whole[index]
-
-
-class DagCode:
-    """`worker.attempt.Code` on a DAG of this process."""
-
-    def __init__(self, dag: DAG, spec: DagSpec) -> None:
-        self._dag, self.spec = dag, spec
-
-    def callbacks(self, task_id: str, kind: str) -> Sequence[Callable[[Any], object]]:
-        """What is to be called when a task, or the run (no task id), has ended so."""
-        owner: Any = self._dag.get_task(task_id) if task_id else self._dag
-        found: Sequence[Callable[[Any], object]] = owner.callbacks.get(kind, ())
-        return found
-
-    def complete(self, task_id: str, context: Context) -> None:
-        complete(context, self._dag.get_task(task_id))
-
-    def next_info(self, given: Mapping[str, Any]) -> bytes:
-        timetable = self._dag.own_timetable
-        return ask_timetable(timetable, given) if timetable is not None else b"null"
-
-    def prepare(self, task_id: str, inputs: Inputs) -> Executable:
-        task = self._dag.get_task(task_id)
-        settings = templates_of(self._dag)
-        return prepared(task, inputs, lambda: settings)
 
 
 class TestRun:
@@ -127,7 +73,7 @@ class TestRun:
         self._run = Run(spec, RunRow(run_id=RunId(self.run_id)))
         self._code, self._values = DagCode(dag, spec), MemoryValues()
         self._services = ServiceProcesses()
-        self._xcoms: dict[tuple[str, int, str], StoredValue] = {}
+        self._xcoms = MemoryXComs()
         logical, interval = moments(dag, logical_date(dag, options or {}) or waiting.now())
         facts = {
             "run_type": "test",
@@ -158,6 +104,7 @@ class TestRun:
             "trigger_run": self._trigger_run,
             "run_state": self._run_state,
             "run_states": self._run_states,
+            "run_instances": lambda: run_as_asked(self._run),
         }
 
     @property
@@ -175,12 +122,7 @@ class TestRun:
     def result(self, task_id: str, key: str = "return_value") -> Any:
         """A task's value; of a mapped task, a list of them."""
         mapped = self._run.nodes[task_id].mapped  # type: ignore[index]
-        found = [
-            (index, v)
-            for (t, index, k), v in self._xcoms.items()
-            if (t, k) == (task_id, key)
-        ]
-        values = [self._values.load(v) for _, v in sorted(found, key=lambda f: f[0])]
+        values = [self._values.load(v) for _, v in self._xcoms.of_task(task_id, key)]
         return values if mapped else (values[0] if values else None)
 
     def go(self) -> TestRun:
@@ -202,14 +144,17 @@ class TestRun:
             self._do(self._todo.popleft())
         if self._run.row.state is not RunState.SUCCESS:
             failed = next((t for t, s in self.states().items() if s == "failed"), "")
-            why = (
-                f"{type(self.exception).__name__}: {self.exception}"
-                if self.exception
-                else ""
-            )
+            why = self._why_failed()
             states = self.states()
             raise RunFailed(self.run_id, failed, why, states) from self.exception
         return self
+
+    def _why_failed(self) -> str:
+        """What its code raised; else why the machine closed a task."""
+        if self.exception is not None:
+            return f"{type(self.exception).__name__}: {self.exception}"
+        ends = (i for node in self._run.nodes.values() for i in node.instances.values())
+        return next((i.reason for i in ends if i.state is TaskState.FAILED), "")
 
     def _tell(self, event: Event) -> None:
         outcome = handle(self._run, event, waiting.now())
@@ -257,8 +202,12 @@ class TestRun:
         self._tell(event)
 
     def _call_back(self, call: Call) -> None:
-        arguments = {"kind": call.kind, "why": call.why}
         attempt = call.attempt._replace(number=-1)
+        arguments: dict[str, object] = {"kind": call.kind, "why": call.why}
+        if attempt.task_id:
+            instance = self._run.nodes[attempt.task_id].instances[attempt.map_index]
+            arguments["started_at"] = instance.started_at
+            arguments["ended_at"] = instance.ended_at
         order = self._owned.service_order(attempt, "callback", arguments)
         Attempt(order, self._code, self._values, self, _notebooks()).run()
 
@@ -310,28 +259,11 @@ class TestRun:
             return self._others[what](**arguments)
         if what in NOTHING_KNOWN:
             return NOTHING_KNOWN[what]
-        task_id, key = arguments["task_id"], arguments["key"]
-        found = sorted(
-            (index, v)
-            for (t, index, k), v in self._xcoms.items()
-            if (t, k) == (task_id, key)
-        )
-        if what == "xcom_count":
-            return len(found)
-        if what == "xcom_page":
-            offset = arguments["offset"]
-            page = found[offset : offset + arguments["limit"]]
-            return [(index, _fields(value)) for index, value in page]
-        value = self._xcoms.get((task_id, arguments["map_index"], key))
-        keys = sorted({k for t, _, k in self._xcoms if t == task_id})
-        there = self._run.nodes[task_id].instances.get(arguments["map_index"])
-        ended = there is not None and there.state is TaskState.SUCCESS
-        missing = ended and key != "return_value"
-        return {
-            "value": _fields(value) if value else None,
-            "succeeded": missing,
-            "keys": keys,
-        }
+        return self._xcoms.answer(what, arguments, succeeded=self._has_succeeded)
+
+    def _has_succeeded(self, task_id: str, map_index: int) -> bool:
+        there = self._run.nodes[task_id].instances.get(map_index)  # type: ignore[index]
+        return there is not None and there.state is TaskState.SUCCESS
 
 
 def _failing_is_fine(run: TestRun) -> None:
@@ -355,10 +287,6 @@ def test_run(
     home = Path(tempfile.mkdtemp(prefix="mlflowkit-test-"))
     with files_standing_in(options):
         return TestRun(dag, spec, params, home, options).go()
-
-
-def _fields(value: StoredValue) -> dict[str, Any]:
-    return {name: getattr(value, name) for name in value.__dataclass_fields__}
 
 
 def _notebooks() -> Any:

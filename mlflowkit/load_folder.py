@@ -256,7 +256,9 @@ def error_entry(path: str, exc: BaseException, dag_id: str = "") -> ErrorEntry:
     frames = persons_frames(exc.__traceback__)
     last = frames[-1] if frames and not dag_id else None
     facts: Any = exc
-    where = getattr(facts, "path", "") or (last.filename if last else path)
+    named = getattr(facts, "path", "")  # of a cycle, these are its tasks
+    named = named if isinstance(named, str | Path) else ""
+    where = named or (last.filename if last else path)
     line = getattr(facts, "line", None) or (last.lineno if last else None)
     if line is None:
         line = _line_of_dag(path, dag_id or str(getattr(facts, "dag_id", "")))

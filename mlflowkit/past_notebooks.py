@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from mlflowkit.errors import DagNotPublished
-from mlflowkit.run_handle import database
+from mlflowkit.home_store import database
 from mlflowkit.settings import home
 from mlflowkit.store import published, reading
 

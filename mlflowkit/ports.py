@@ -8,7 +8,7 @@ the worker that runs them through `running_task()`, and do nothing outside one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -111,7 +111,7 @@ class Engine(Protocol):
         `xcom_page(task_id, key, offset, limit)`, `service_start(name, argv, env, log)`,
         `service_stop(name)`, `connection(conn_id)`, `variable(key)`,
         `variable_set(key, value, description)`, `variable_delete(key)`,
-        `run_states(dag_id, logical_date, run_id)`, `run_state(run_id)`,
+        `run_states(dag_id, logical_date, run_id)`, `run_state(run_id)`, `run_instances()`,
         `trigger_run(dag_id, run_id, conf, logical_date, reset)`, `dag_facts(dag_id)`,
         `previous_success()`, `asset_events(uris)`, `asset_events_of_run()`, `cached(key)`.
         """
@@ -127,6 +127,20 @@ class Loop(Protocol):
     def remove_writer(self, fd: int) -> None: ...
     def call_soon(self, call: Callable[[], None]) -> None: ...
     def call_later(self, seconds: float, call: Callable[[], None]) -> None: ...
+
+
+class HeldKernels(Protocol):
+    """The kernels of failed notebooks of a home that are held. Answers at once, or says that
+    there is none."""
+
+    def opened(self) -> Collection[tuple[str, str, int]]:
+        """Run, task and map index (-1: not mapped) of those that somebody has open."""
+        ...
+
+    def release(self, run_id: str, task_ids: Collection[str], *, opened: bool) -> None:
+        """End what is held of these tasks of a run; of none: of all. With `opened` also
+        what somebody has open."""
+        ...
 
 
 class Executor(Protocol):

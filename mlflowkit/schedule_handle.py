@@ -25,7 +25,7 @@ from mlflowkit.core.timetable import (
 )
 from mlflowkit.engine.client import EngineClient, ensure_engine
 from mlflowkit.errors import DagNotPublished
-from mlflowkit.run_handle import database
+from mlflowkit.home_store import database
 from mlflowkit.store import published
 from mlflowkit.store.published import Published
 

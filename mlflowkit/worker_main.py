@@ -55,7 +55,7 @@ NOTEBOOK_IMPORTS = (
 #: What pipeline files load of ours: children that import such a file find it loaded.
 OUR_IMPORTS = (
     "mlflowkit.authoring.dag_function",
-    "mlflowkit.authoring.notebook",
+    "mlflowkit.authoring.notebook_task",
     "mlflowkit.authoring.places",
     "mlflowkit.authoring.redefined",
     "mlflowkit.authoring.task",

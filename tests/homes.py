@@ -10,10 +10,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
+from mlflowkit import home_store
 from mlflowkit.engine.locks import engine_alive
 from mlflowkit.worker import processes
 
-DEADLINE_SECONDS = 30.0
+#: How long a test waits for anything: a busy machine is slow, and who passes waits no longer.
+DEADLINE_SECONDS = 120.0
 T = TypeVar("T")
 
 
@@ -58,7 +60,7 @@ def engine_pid(home: Path) -> int:
     return int((home / "engine.lock").read_text() or 0) if engine_alive(home) else 0
 
 
-def assert_nothing_left(home: Path, seconds: float = 15) -> None:
+def assert_nothing_left(home: Path, seconds: float = DEADLINE_SECONDS) -> None:
     """No process of this home runs, and no file of an engine lies in it."""
     wait_until(lambda: not inhabitants(home), seconds)
     engines = home / "engines"
@@ -78,6 +80,16 @@ def clear(home: Path) -> None:
         time.sleep(0.01)
 
 
+def close_store(home: Path) -> None:
+    """Close the home's store in this process, if it was opened."""
+    path = home / "store.db"
+    if path.exists():
+        found = path.stat()
+        key = (os.getpid(), found.st_dev, found.st_ino)
+        if opened := home_store._databases.pop(key, None):
+            opened.close()
+
+
 @contextmanager
 def fresh_home(folder: Path) -> Iterator[Path]:
     """A home that is cleared at the end."""
@@ -87,3 +99,4 @@ def fresh_home(folder: Path) -> Iterator[Path]:
         yield home
     finally:
         clear(home)
+        close_store(home)

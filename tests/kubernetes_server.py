@@ -492,7 +492,7 @@ def serving(fake: FakeKubernetes) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         for worker in fake.threads:
-            worker.join(5)
+            worker.join(120)
 
 
 def kubeconfig(folder: Path, url: str, namespace: str = "models") -> Path:

@@ -126,7 +126,7 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> Non
 def stop(process: subprocess.Popen[bytes], sign: signal.Signals) -> None:
     process.send_signal(sign)
     try:
-        process.wait(10)
+        process.wait(120)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

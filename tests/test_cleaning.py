@@ -34,7 +34,7 @@ def age(world: World, run: RunHandle, days: float) -> None:  # noqa: F811
     """Let a run be that old, and every artifact as old as can be."""
     then = time.time() - days * DAY
     stamp = time.strftime("%Y-%m-%d %H:%M:%S.000000", time.gmtime(then))
-    with closing(sqlite3.connect(world.home / "store.db", timeout=30)) as db:
+    with closing(sqlite3.connect(world.home / "store.db", timeout=120)) as db:
         db.execute(
             "UPDATE runs SET ended_at = ?, created_at = ? WHERE run_id = ?",
             (stamp, stamp, run.run_id),
@@ -239,7 +239,7 @@ def test_nothing_that_a_run_under_way_may_need_is_removed(
     state.mkdir(parents=True, exist_ok=True)
     (state / "own.json").write_text(f'{{"kept": "{named}"}}')
     age_of_run = 45  # it was made before those bytes were put
-    with closing(sqlite3.connect(world.home / "store.db", timeout=30)) as db:
+    with closing(sqlite3.connect(world.home / "store.db", timeout=120)) as db:
         db.execute(
             "UPDATE runs SET created_at = datetime('now', ?) WHERE run_id = ?",
             (f"-{age_of_run} days", run.run_id),
@@ -268,7 +268,7 @@ def test_what_cannot_be_told_or_meant_is_refused_and_nothing_is_removed(
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(CannotClean, match="another cleaning"):
             mlflowkit.clean("30d")
-    with closing(sqlite3.connect(world.home / "store.db", timeout=30)) as db:
+    with closing(sqlite3.connect(world.home / "store.db", timeout=120)) as db:
         db.execute("UPDATE xcoms SET inline = '{', artifact = NULL WHERE codec = 'tree'")
         db.commit()
     with pytest.raises(CannotClean, match="a value of a run cannot be read"):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,20 +36,38 @@ def test_links_in_a_page_lead_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", WRITTEN, ids=lambda p: str(p.relative_to(ROOT)))
-def test_commands_in_a_page_exist(page: Path) -> None:
-    """Each `$ mlflowkit word …` of a console block is a command that there is."""
+def test_commands_in_a_page_can_be_typed(page: Path) -> None:
+    """Each `$ mlflowkit word …` of a console block is a command with such options."""
+    lines = re.findall(r"^\$ mlflowkit (.+)$", page.read_text(), flags=re.MULTILINE)
+    assert [wrong for line in lines if (wrong := wrong_use(line))] == []
+
+
+def wrong_use(line: str) -> str:
+    """What is wrong with a command, but for files that are not there; empty if nothing."""
     import typer.main
 
     from mlflowkit.cli.commands import app
 
-    known = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    for line in re.findall(r"^\$ mlflowkit (.+)$", page.read_text(), flags=re.MULTILINE):
-        words = [w for w in line.split() if not w.startswith("-")]
-        if not words:
-            continue
-        assert words[0] in known, line
-        below = getattr(known[words[0]], "commands", None)
-        assert below is None or words[1] in below, line
+    command: Any = typer.main.get_command(app)
+    words = shlex.split(line, comments=True)
+    while words and words[0] in getattr(command, "commands", {}):
+        command = command.commands[words.pop(0)]
+    if hasattr(command, "commands") and words and not words[0].startswith("-"):
+        return f"{line}: there is no command {words[0]!r}"
+    try:
+        command.make_context("mlflowkit", words)
+    except Exception as exc:
+        kinds = {kind.__name__ for kind in type(exc).__mro__}
+        if "UsageError" in kinds and "does not exist" not in str(exc):
+            return f"{line}: {exc!r}"
+    return ""
+
+
+@pytest.mark.parametrize(
+    "line", ["run x.py --frob", "frobnicate", "runs show", "runs list --limit x"]
+)
+def test_a_command_that_cannot_be_typed_is_found(line: str) -> None:
+    assert wrong_use(line).startswith(f"{line}: ")
 
 
 def test_the_pipeline_of_the_first_run_page_works(tmp_path: Path) -> None:

@@ -438,3 +438,22 @@ def test_a_sensors_timeout_is_reached_at_once(mode: str) -> None:
     with frozen_time(datetime(2026, 3, 1, tzinfo=UTC)):
         run = assert_runs(made, {"wait": "failed"})
     assert isinstance(run.exception, SensorTimeout)
+
+
+def test_a_run_that_fails_says_why_also_where_no_code_was_reached() -> None:
+    @task
+    def number() -> Any:
+        return {"n": 3}
+
+    @task
+    def each(x: Any) -> None: ...
+
+    with DAG("d") as below:
+        each.expand(x=number()["items"])
+    with pytest.raises(RunFailed) as raised:
+        below.test()
+    assert str(raised.value) == (
+        "the run d/test failed: task 'each' failed: 'x' cannot be expanded: task 'number' "
+        "gave no list, tuple or dict for its XCom 'items'."
+    )
+    assert raised.value.states == {"number": "success", "each": "failed"}

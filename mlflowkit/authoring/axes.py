@@ -23,7 +23,7 @@ from mlflowkit.authoring.refs import (
     replaced,
 )
 from mlflowkit.core.spec import KWARGS_AXIS, Expansion, XComRef
-from mlflowkit.errors import CannotExpand, NotExpandable, UnknownParameter
+from mlflowkit.errors import CannotExpand, NotExpandable, UnknownParameter, a
 from mlflowkit.settings import root, settings
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def checked_kwargs(
     _check_axis(where, "of expand_kwargs()", value)
     if isinstance(value, (dict, range)):
         kind = type(cast("object", value)).__name__
-        why = f"expand_kwargs() takes a list of dicts, not a {kind}"
+        why = f"expand_kwargs() takes a list of dicts, not {a(kind)}"
         raise CannotExpand(where, why)
     if isinstance(value, (list, tuple)):
         items = cast("Sequence[object]", value)
@@ -162,7 +162,7 @@ def kwargs_of(where: str, item: object) -> dict[str, object]:
         UnknownParameter: it has an option of tasks, which is the same for all instances.
     """
     if not isinstance(item, Mapping):
-        why = f"an item of expand_kwargs() is a {type(item).__name__}, not a dict of arguments"
+        why = f"an item of expand_kwargs() is {a(type(item).__name__)}, not a dict of arguments"
         raise CannotExpand(where, why)
     found = cast("Mapping[object, object]", item)
     for key in found:

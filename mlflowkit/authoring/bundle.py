@@ -42,7 +42,7 @@ from mlflowkit.authoring.template import TemplateSettings
 from mlflowkit.authoring.template_survey import TemplateSurvey
 from mlflowkit.authoring.travel import TAKE_APART_ERRORS, packed
 from mlflowkit.core.spec import DagSpec, TaskId
-from mlflowkit.errors import CannotTravel
+from mlflowkit.errors import CannotTravel, HomeUnwritable
 
 FORMAT = 1
 
@@ -89,6 +89,7 @@ def make_bundle(dag: DAG, home: Path) -> Bundle:
     Raises:
         CannotTravel, CapturedTooLarge: a task uses something that cannot be sent.
         GraphError, ParameterError: the DAG does not fit together (any more).
+        HomeUnwritable: its code cannot be written there.
     """
     spec = dag.spec()
     contents = _Contents()
@@ -108,7 +109,10 @@ def make_bundle(dag: DAG, home: Path) -> Bundle:
     bundle_id = _id_of(spec, contents)
     folder = home / "bundles" / bundle_id
     if not folder.exists():
-        _write(folder, spec, contents)
+        try:
+            _write(folder, spec, contents)
+        except OSError as exc:  # the disk is full, for one
+            raise HomeUnwritable(home, exc.strerror or str(exc)) from exc
     return Bundle(id=bundle_id, folder=folder, spec=spec, notes=tuple(contents.notes))
 
 
@@ -122,6 +126,8 @@ def _take_in(contents: _Contents, task: BaseOperator, macros: TemplateSurvey) ->
         survey.walk(current.python_callable)
     for name, value in _state_of(current).items():
         survey.walk(value, f"its argument {name}")
+    for name, call in vars(current)["_hooks"].items():
+        survey.walk(call, name)
     fingerprint = macros.fingerprint(current, survey.digest())
     if isinstance(current, NotebookOperator) and not current.folder:
         content = Path(current.path).read_bytes()

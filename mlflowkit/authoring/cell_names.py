@@ -9,35 +9,12 @@ from __future__ import annotations
 
 import ast
 import symtable
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-#: Methods that change what they are called on, and give nothing that one would keep.
-_CHANGERS: Final = frozenset(
-    [
-        "add",
-        "append",
-        "appendleft",
-        "clear",
-        "difference_update",
-        "discard",
-        "extend",
-        "extendleft",
-        "insert",
-        "intersection_update",
-        "pop",
-        "popitem",
-        "popleft",
-        "remove",
-        "reverse",
-        "rotate",
-        "setdefault",
-        "sort",
-        "symmetric_difference_update",
-        "update",
-    ]
-)
+from mlflowkit.authoring.cell_changes import Change, changes_of
+
 _AT_ONCE: Final = frozenset({"listcomp", "setcomp", "dictcomp", "genexpr"})
 
 
@@ -47,14 +24,6 @@ class Need(NamedTuple):
     line: int
     #: The cell assigns it on some ways to here: it may be its own.
     maybe_own: bool = False
-
-
-class Change(NamedTuple):
-    """Something is changed in place: `rows.append(1)`, `df["x"] = 1`."""
-
-    name: str
-    line: int
-    text: str
 
 
 @dataclass(slots=True)
@@ -81,7 +50,7 @@ def names_of(tree: ast.Module) -> CellNames:
     flow = _Flow()
     flow.block(tree.body, set())
     flow.end()
-    flow.names.changes = list(_changes(tree))
+    flow.names.changes = list(changes_of(tree))
     return flow.names
 
 
@@ -286,44 +255,3 @@ class _Flow:
                     pass
         self._read(case.guard, inner)
         self.block(case.body, inner)
-
-
-# ── changes in place ──
-
-
-def _changes(tree: ast.Module) -> Iterator[Change]:
-    for node in ast.walk(tree):
-        match node:
-            case ast.Assign(targets=targets) | ast.Delete(targets=targets):
-                found = targets
-            case ast.AugAssign(target=target) | ast.AnnAssign(target=target):
-                found = [target]
-            case ast.Call(func=ast.Attribute(value=value, attr=attr)):
-                inplace = any(
-                    k.arg == "inplace" and getattr(k.value, "value", None) is True
-                    for k in node.keywords
-                )
-                name = _base(value) if attr in _CHANGERS or inplace else ""
-                if name:
-                    yield Change(name, node.lineno, ast.unparse(node))
-                continue
-            case _:
-                continue
-        for part in _parts(found):
-            if isinstance(part, (ast.Attribute, ast.Subscript)) and _base(part):
-                yield Change(_base(part), part.lineno, ast.unparse(node))
-
-
-def _parts(targets: Sequence[ast.expr]) -> Iterator[ast.expr]:
-    for target in targets:
-        if isinstance(target, (ast.Tuple, ast.List)):
-            yield from _parts(target.elts)
-        else:
-            yield target.value if isinstance(target, ast.Starred) else target
-
-
-def _base(node: ast.expr) -> str:
-    """`rows` of `rows.items[3].x`; empty if it does not begin with a name."""
-    while isinstance(node, (ast.Attribute, ast.Subscript)):
-        node = node.value
-    return node.id if isinstance(node, ast.Name) else ""

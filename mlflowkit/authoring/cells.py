@@ -10,14 +10,14 @@ Only reads; runs nothing.
 from __future__ import annotations
 
 import ast
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from mlflowkit.errors import DagCellMagic, PipelineBroken
+from mlflowkit.core.notebook_text import SAVE_AGAIN, decoded, parsed
+from mlflowkit.errors import DagCellMagic, NotebookInvalid
 
 DAG_TAG: Final = "dag"
 STOP_TAG: Final = "stop"
@@ -48,16 +48,19 @@ def code_cells(file: Path) -> list[Cell]:
     """All code cells of a notebook.
 
     Raises:
-        PipelineBroken: the file is no notebook.
+        NotebookInvalid: the file is no notebook.
     """
     try:
-        content: Any = json.loads(file.read_bytes())
-        cells = list(_cells(content["cells"]))
-    except (ValueError, LookupError, TypeError, AttributeError) as exc:
-        raise PipelineBroken(
-            str(file), None, f"is no notebook that can be read ({exc})"
-        ) from exc
-    return cells
+        data = file.read_bytes()
+    except OSError as exc:
+        unreadable = f"it cannot be read ({exc.strerror})"
+        raise NotebookInvalid(file, unreadable, "Mend its permissions.") from exc
+    content: Any = parsed(decoded(data, file), file)
+    try:
+        return list(_cells(content["cells"]))
+    except (LookupError, TypeError, AttributeError) as exc:
+        damaged = f"its format is damaged ({exc!r})"
+        raise NotebookInvalid(file, damaged, SAVE_AGAIN) from exc
 
 
 def _cells(found: Any) -> Iterator[Cell]:
@@ -75,7 +78,7 @@ def dag_cells(file: Path) -> list[Cell]:
     """The cells that are run when the notebook is loaded for its DAGs, in their order.
 
     Raises:
-        PipelineBroken: the file is no notebook.
+        NotebookInvalid: the file is no notebook.
         DagCellMagic: one of them has a line that is no Python.
     """
     chosen = _chosen(code_cells(file))
@@ -97,7 +100,7 @@ def defines_dags(file: Path) -> bool:
     """May the notebook define DAGs, going by its text? A notebook that is a task does not."""
     try:
         cells = _chosen(code_cells(file))
-    except PipelineBroken:
+    except NotebookInvalid:
         return False
     return any(DAG_TAG in cell.tags or _MAKES_DAGS.search(cell.source) for cell in cells)
 

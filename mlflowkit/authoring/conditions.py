@@ -44,3 +44,4 @@ class DecoratedPython(Conditional):
     """What `@task` makes of a function."""
 
     shown_as = "@task"
+    gives_what_it_returns = True

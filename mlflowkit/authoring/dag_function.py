@@ -10,7 +10,12 @@ from typing import Any, ClassVar, overload
 from mlflowkit.authoring.dag import DAG, DAG_OPTIONS
 from mlflowkit.authoring.params import param_specs_of
 from mlflowkit.authoring.refs import ParamRef
-from mlflowkit.errors import MissingParameter, UnknownOption, UnknownParameter
+from mlflowkit.errors import (
+    MissingParameter,
+    TooManyArguments,
+    UnknownOption,
+    UnknownParameter,
+)
 
 
 class DagFunction:
@@ -59,7 +64,7 @@ class DagFunction:
         if unknown:
             raise UnknownParameter(where, unknown[0], names)
         if len(args) > len(names):
-            raise UnknownParameter(where, f"number {len(names) + 1}", names)
+            raise TooManyArguments(where, len(args), names)
         by_place = dict(zip(names, args, strict=False))
         twice = [name for name in kwargs if name in by_place]
         if twice:

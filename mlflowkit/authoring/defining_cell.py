@@ -12,7 +12,7 @@ from typing import Any
 from mlflowkit.authoring.cell_names import names_of
 from mlflowkit.authoring.cell_source import without_magics
 from mlflowkit.authoring.cells import code_cells
-from mlflowkit.errors import PipelineBroken
+from mlflowkit.errors import NotebookInvalid
 
 
 def in_notebook() -> bool:
@@ -41,7 +41,7 @@ def where_defined(name: str) -> str:
         return ""
     try:
         cells = code_cells(file)
-    except (PipelineBroken, OSError):
+    except (NotebookInvalid, OSError):
         return ""
     for cell in cells:
         if binds(cell.source, name):

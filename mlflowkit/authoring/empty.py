@@ -9,7 +9,14 @@ from mlflowkit.authoring.operator import BaseOperator
 
 
 class EmptyOperator(BaseOperator):
-    """Does nothing, and succeeds."""
+    """Does nothing, and succeeds: without a worker, unless somebody is to hear of it."""
+
+    @property
+    def inert(self) -> bool:
+        """Whether no worker is needed. A subclass may do something; a mapped one has values."""
+        works = type(self).execute is not EmptyOperator.execute
+        heard = self.callbacks or self.outlets or self.has_hooks
+        return not (works or heard or self.axes or self.group_axes)
 
     def execute(self, context: Mapping[str, Any]) -> None:
         return None

@@ -68,6 +68,8 @@ def _walk(
     except OSError:
         return
     here = {entry.name for entry in entries}
+    if "store.db" in here:
+        return  # a home: the copies of code in it are no pipeline files
     added = ((folder, _patterns(f"{folder}/{n}")) for n in ignore_names if n in here)
     ignoring = (*ignoring, *added)
     for entry in entries:

@@ -15,7 +15,7 @@ import msgspec
 
 from mlflowkit.authoring.cells import code_cells
 from mlflowkit.authoring.modules import imports_in, is_local_file
-from mlflowkit.errors import PipelineBroken
+from mlflowkit.errors import NotebookInvalid
 
 if TYPE_CHECKING:
     from mlflowkit.authoring.dag import DAG
@@ -89,7 +89,7 @@ def _source(path: str) -> bytes:
         return Path(path).read_bytes()
     try:
         return "\n".join(cell.source for cell in code_cells(Path(path))).encode()
-    except PipelineBroken:
+    except NotebookInvalid:
         return b""
 
 

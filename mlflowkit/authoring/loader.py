@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import linecache
+import os
 import re
 import sys
 import traceback
@@ -106,6 +107,8 @@ def _existing(path: Path) -> Path:
         raise PipelineMissing(str(path), "does not exist", near)
     if path.suffix not in SUFFIXES:
         raise PipelineMissing(str(path), "is not a .py or .ipynb file")
+    if not os.access(path, os.R_OK):
+        raise PipelineMissing(str(path), "cannot be read: mend its permissions")
     return path.resolve()
 
 
@@ -192,9 +195,11 @@ def _guarded(file: Path, action: Callable[[], object]) -> None:
 
 
 def persons_frames(trace: TracebackType | None) -> list[traceback.FrameSummary]:
-    """The frames of a traceback without ours and without those of the import system."""
+    """The frames of a traceback without ours, also those that dataclasses write for us, and
+    without those of the import system."""
     return [
         frame
         for frame in traceback.extract_tb(trace)
         if not frame.filename.startswith((_OURS, "<frozen importlib"))
+        and (frame.filename, frame.name) != ("<string>", "__init__")
     ]

@@ -1,19 +1,13 @@
-"""Notebooks as tasks: `notebook("fit.ipynb", rows=rows, returns=["model"])`."""
+"""The operator that executes a notebook; `notebook_task` has the function that people call."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import Any, ClassVar, Final
 
-from mlflowkit.authoring.axes import (
-    checked_axes,
-    checked_kwargs,
-    mapped_names,
-    refuse_twice,
-)
+from mlflowkit.authoring.axes import mapped_names, refuse_twice
 from mlflowkit.authoring.callers import caller_folder
 from mlflowkit.authoring.defaults import surroundings_of
 from mlflowkit.authoring.notebook_attempt import (
@@ -23,25 +17,21 @@ from mlflowkit.authoring.notebook_attempt import (
     run_order,
     shared,
     sharing,
-    wait_while_open,
     whole_lists,
 )
-from mlflowkit.authoring.notebook_edges import check_edges, check_output
-from mlflowkit.authoring.operator import TASK_OPTIONS, BaseOperator, seconds
-from mlflowkit.authoring.refs import XComArg, has_refs
-from mlflowkit.authoring.runtime import part
-from mlflowkit.authoring.template import holds_template, texts_in, unwrapped
-from mlflowkit.errors import (
-    BadOption,
-    NoDagOpen,
-    NotebookMissing,
-    NotInTask,
+from mlflowkit.authoring.notebook_edges import (
+    check_given,
+    check_output,
+    check_returns,
+    given_by_notebook,
+    known_later,
 )
+from mlflowkit.authoring.operator import TASK_OPTIONS, BaseOperator, seconds
+from mlflowkit.authoring.runtime import part
+from mlflowkit.authoring.template import holds_template, unwrapped
+from mlflowkit.errors import BadOption, NotebookMissing, NotInTask, a
 from mlflowkit.ports import NotebookOrder, running_task
 from mlflowkit.settings import root
-
-if TYPE_CHECKING:
-    from mlflowkit.authoring.group import TaskGroup
 
 #: Names that are options of a notebook task; every other keyword is a parameter.
 NOTEBOOK_OPTIONS: Final = TASK_OPTIONS | {
@@ -106,7 +96,10 @@ class NotebookOperator(BaseOperator):
         later = holds_template(str(path))
         place = path if later else find_notebook(path)
         if not later:
-            check_edges(Path(place), parameters or {})
+            dag, _ = surroundings_of(options)
+            check_given(Path(place), parameters or {}, dag.param_specs if dag else ())
+            named = (returns,) if isinstance(returns, str) else returns
+            check_returns(Path(place), () if kernel_name else named)
         super().__init__(task_id, **options)
         where = f"task {task_id!r}"
         self.path = str(place)
@@ -148,7 +141,6 @@ class NotebookOperator(BaseOperator):
             keep_failed_kernel=kept_for(self.keep_failed_kernel, context),
             owner=owner_of(context["ti"]),
         )
-        wait_while_open(order, context["ti"])
         values = run_order(task, order, getattr(context["ti"], "log_path", ""))
         for name, value in values.items():
             task.push(name, value)
@@ -191,6 +183,10 @@ class NotebookOperator(BaseOperator):
         if path is not None and not self.kernel_name:
             check_output(path, self.returns, key)
 
+    def gives(self, key: str) -> tuple[str, str]:
+        path = self.notebook_file
+        return ("", "") if path is None else given_by_notebook(path, key)
+
     def take_mapped(self, mapped: Mapping[str, object]) -> None:
         where = f"task {self.task_id!r}"
         refuse_twice(where, mapped, self.parameters, ".expand_kwargs()")
@@ -215,11 +211,6 @@ def _kept_for(where: str, value: timedelta | float | None) -> timedelta | None:
     return timedelta()
 
 
-def known_later(value: object) -> bool:
-    """Does it hold something that is put in when the task runs?"""
-    return has_refs(value) or any(holds_template(text) for text in texts_in(value))
-
-
 def find_notebook(path: str | Path, folder: Path | None = None) -> Path:
     """The notebook beside the file that names it, else in the root.
 
@@ -229,6 +220,9 @@ def find_notebook(path: str | Path, folder: Path | None = None) -> Path:
     Raises:
         NotebookMissing: it is in neither.
     """
+    if not isinstance(path, str | Path):  # pyright: ignore[reportUnnecessaryIsInstance]
+        kind = a(type(path).__name__)
+        raise BadOption("a notebook task", "path", f"must be a path, not {kind}")
     wanted = Path(path).expanduser()
     places = [(folder or caller_folder()) / wanted, root() / wanted]
     for found in places:
@@ -236,84 +230,3 @@ def find_notebook(path: str | Path, folder: Path | None = None) -> Path:
             return found.resolve()
     near = [one.name for place in places for one in place.parent.glob("*.ipynb")]
     raise NotebookMissing(path, places, near)
-
-
-class NotebookTask:
-    """`notebook(...)` adds a notebook task to the DAG; `.partial(...).expand(...)` maps it."""
-
-    def __call__(self, path: str | Path, **given: Any) -> XComArg:
-        """Add a task that executes the notebook.
-
-        Args:
-            path: Beside the file that names it, or in the root.
-            given: Options of tasks, `returns`, `kernel_name`, `cell_timeout`; all other
-                names are parameters of the notebook, and so is what `params={...}` holds.
-
-        Raises:
-            NotebookMissing: there is no such notebook.
-        """
-        return _make(path, given, _not_mapped)
-
-    def partial(self, path: str | Path, **given: Any) -> MappedNotebook:
-        """What all instances of a mapped notebook task share; `.expand()` comes next."""
-        return MappedNotebook(path, given)
-
-    def __repr__(self) -> str:
-        return 'notebook("x.ipynb", returns=[...], parameter=...)'
-
-
-class MappedNotebook:
-    """A notebook with shared parameters, waiting for `.expand()`."""
-
-    def __init__(self, path: str | Path, given: Mapping[str, Any]) -> None:
-        self._path, self._given = path, given
-
-    def expand(self, **axes: object) -> XComArg:
-        """One task instance for each combination of the items of `axes`."""
-        return _make(
-            self._path, self._given, lambda w, s, g: checked_axes(w, axes, s, inside=g)
-        )
-
-    def expand_kwargs(self, kwargs: object) -> XComArg:
-        """One task instance for each item of `kwargs`: dicts of parameters, or an output."""
-        return _make(
-            self._path, self._given, lambda w, s, g: checked_kwargs(w, kwargs, s, inside=g)
-        )
-
-
-def _not_mapped(*_: object) -> dict[str, object]:
-    return {}
-
-
-#: Gives checked axes from: where that is, names of shared parameters, the group around it.
-_Over = Callable[[str, Iterable[str], "TaskGroup | None"], dict[str, object]]
-
-
-def _make(path: str | Path, given: Mapping[str, Any], over: _Over) -> XComArg:
-    dag, group = surroundings_of(given)
-    if dag is None:
-        raise NoDagOpen(f"notebook({str(path)!r})", "")
-    options = {k: v for k, v in given.items() if k in NOTEBOOK_OPTIONS}
-    parameters = {k: v for k, v in given.items() if k not in options}
-    inside = dict(options.pop("params", None) or {})
-    where = f"notebook({str(path)!r})"
-    for name in sorted(set(inside) & set(parameters)):
-        raise BadOption(where, name, "is given as a keyword and in params: give it once")
-    parameters |= inside
-    axes = over(where, parameters, group)
-    if options.get("share_prefix") and not axes:
-        problem = (
-            "is for mapped notebooks: notebook.partial(..., share_prefix=True).expand(...)"
-        )
-        raise BadOption(where, "share_prefix", problem)
-    if not holds_template(str(path)):
-        check_edges(find_notebook(path), axes, mapped=True)
-    wanted = str(options.pop("task_id", "")) or re.sub(r"[^\w.-]+", "_", Path(path).stem)
-    made = NotebookOperator(
-        dag.free_task_id(wanted, group), path=path, parameters=parameters, **options
-    )
-    made.axes = axes
-    return made.output
-
-
-notebook = NotebookTask()

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from mlflowkit.authoring.runtime import part
 from mlflowkit.core.spec import UNMAPPED
-from mlflowkit.errors import BadOption, MlflowkitError, TaskRescheduled
+from mlflowkit.errors import BadOption, MlflowkitError
 from mlflowkit.ports import NotebookOrder, RunningTask, Shared
 from mlflowkit.settings import settings
-
-log = logging.getLogger("mlflowkit.task.notebook")
-#: How often a retry looks whether the kernel that failed is still open.
-_LOOK_AGAIN = timedelta(seconds=10)
 
 
 def run_order(task: RunningTask, order: NotebookOrder, log: str) -> Mapping[str, object]:
@@ -61,25 +56,11 @@ def owner_of(ti: Any) -> dict[str, Any]:
 
 def kept_for(wish: timedelta | None, context: Mapping[str, Any]) -> timedelta | None:
     """How long the kernel of a notebook is held if it fails: what the task says, or, in a
-    run that a person started, what the settings say."""
+    run that a person started and can find again, what the settings say."""
     if wish is not None:
         return wish
     run_type = getattr(context.get("dag_run"), "run_type", "")
     return settings().keep_failed_kernel if run_type == "manual" else None
-
-
-def wait_while_open(order: NotebookOrder, ti: Any) -> None:
-    """An automatic retry waits while a person has the kernel open that failed.
-
-    Raises:
-        TaskRescheduled: somebody has.
-    """
-    if not order.owner or getattr(ti, "try_number", 1) < 2:
-        return  # it is the first try, or a person had it tried again
-    of_owner = part("mlflowkit.nbrun.holding", "of_owner")
-    if any(one.opened for one in of_owner(order.owner)):
-        log.info("the retry waits: the kernel that failed is open in JupyterLab")
-        raise TaskRescheduled(datetime.now(UTC) + _LOOK_AGAIN)
 
 
 def whole_lists(parameters: Mapping[str, object]) -> dict[str, object]:

@@ -15,28 +15,10 @@ from pathlib import Path
 from typing import Final
 
 from mlflowkit.authoring.cell_names import CellNames, names_of, reads_of
+from mlflowkit.authoring.cell_stays import module_of, why_it_stays
 from mlflowkit.authoring.notebook_sections import Section, Statement, read_sections
 
 _BUILT_IN: Final = frozenset(vars(builtins)) | {"__name__", "display", "get_ipython"}
-#: Calls that give something which only its own process has.
-_STAY: Final = {
-    "open": "an open file",
-    "connect": "an open connection",
-    "cursor": "a cursor of an open database",
-    "socket": "a socket",
-    "Lock": "a lock",
-    "RLock": "a lock",
-    "Thread": "a thread",
-    "Popen": "a process",
-    "ThreadPoolExecutor": "a pool of threads",
-    "ProcessPoolExecutor": "a pool of processes",
-    "iter": "an iterator",
-    "reader": "a reader of an open file",
-    "writer": "a writer of an open file",
-    "ZipFile": "an open file",
-    "create_engine": "a pool of connections",
-    "Session": "an open session",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +101,7 @@ def _rename(
 ) -> None:
     """Tasks are functions of the file: none has the name of a variable."""
     for one in [*given, *(o for s in sections for o in s.statements)]:
-        taken |= names_of(_module(one)).own
+        taken |= names_of(module_of(one)).own
     for section in sections:
         if section.name in taken:
             section.name = f"{section.name}_section"
@@ -166,7 +148,7 @@ class _Work:
         bound = _bindings(one.node for _, one in every)
         taken = {p.name for p in self.parameters}
         free = {name for name, many in bound.items() if many == 1} - taken
-        changed = {c.name for _, one in every for c in names_of(_module(one)).changes}
+        changed = {c.name for _, one in every for c in names_of(module_of(one)).changes}
         hoisted = self._hoistable([o for _, o in every], free - changed)
         for section, one in every:
             if isinstance(one.node, (ast.Import, ast.ImportFrom)):
@@ -183,14 +165,14 @@ class _Work:
     def _hoistable(self, every: Sequence[Statement], free: set[str]) -> set[int]:
         """Definitions and constants that read nothing but imports and one another."""
         found = {id(one): one for one in every if _stands_alone(one.node, free)}
-        imported = {n for one in every for n in names_of(_module(one)).imports}
+        imported = {n for one in every for n in names_of(module_of(one)).imports}
         while True:
             known = imported | _BUILT_IN
-            known |= {n for one in found.values() for n in names_of(_module(one)).own}
+            known |= {n for one in found.values() for n in names_of(module_of(one)).own}
             bad = [
                 key
                 for key, one in found.items()
-                if not _all_reads(one) - names_of(_module(one)).own <= known
+                if not _all_reads(one) - names_of(module_of(one)).own <= known
             ]
             if not bad:
                 return set(found)
@@ -217,7 +199,7 @@ class _Work:
                 maker[name] = task
 
     def _inputs(self, task: SectionTask, maker: dict[str, SectionTask]) -> None:
-        shared = {n for one in self.shared for n in names_of(_module(one)).own}
+        shared = {n for one in self.shared for n in names_of(module_of(one)).own}
         for name in task.names.needs:
             if name in maker:
                 self._cross(name, maker[name], task)
@@ -237,7 +219,7 @@ class _Work:
         used_in.inputs[name] = made_in.name
         if name not in made_in.outputs:
             made_in.outputs.append(name)
-        problem, where = _why_not(name, made_in)
+        problem, where = why_it_stays(name, made_in.body)
         self.crossings.append(
             Crossing(
                 name=name,
@@ -259,50 +241,6 @@ def _changed(task: SectionTask) -> set[str]:
     return {
         c.name for c in task.names.changes if c.name in task.inputs or c.name in task.params
     }
-
-
-def _why_not(name: str, made_in: SectionTask) -> tuple[str, str]:
-    for one in reversed(made_in.body):
-        value = _value_of(name, one.node)
-        problem = _stays(value) if value is not None else ""
-        if name in names_of(_module(one)).defines:
-            problem = "it is defined with variables of its section"
-        if problem:
-            first = one.text.strip().splitlines()[-1].strip()
-            return problem, f"cell {one.cell}: {first[:70]}"
-        if value is not None:
-            return "", ""
-    return "", ""
-
-
-def _value_of(name: str, node: ast.stmt) -> ast.expr | None:
-    for inner in ast.walk(node):
-        match inner:
-            case ast.Assign(targets=targets, value=value):
-                if any(isinstance(t, ast.Name) and t.id == name for t in targets):
-                    return value
-            case ast.AnnAssign(target=ast.Name(id=found), value=value) if found == name:
-                return value
-            case ast.withitem(context_expr=value, optional_vars=ast.Name(id=found)):
-                if found == name:
-                    return value
-            case _:
-                continue
-    return None
-
-
-def _stays(value: ast.expr) -> str:
-    """Why a value belongs to its process, by how it is made; empty if nothing says so."""
-    if isinstance(value, ast.GeneratorExp):
-        return "a generator cannot be stopped here to go on there"
-    if isinstance(value, ast.Call):
-        called = value.func
-        name = (
-            called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
-        )
-        if name in _STAY:
-            return f"{_STAY[name]} belongs to the process that made it"
-    return ""
 
 
 def _stands_alone(node: ast.stmt, free: set[str]) -> bool:
@@ -342,7 +280,3 @@ def _kind(value: ast.expr) -> str:
     found = ast.literal_eval(value)
     kind = type(found).__name__
     return kind if kind in ("int", "float", "str", "bool", "list", "dict") else ""
-
-
-def _module(one: Statement) -> ast.Module:
-    return ast.Module([one.node], [])

@@ -1,136 +1,92 @@
-"""The arrows into and out of a notebook task, checked where they are drawn.
+"""What goes into a notebook task and comes out, checked where it is written.
 
-What a task gives is known from its return annotation, or from the code of its notebook. A
-parameter that surely cannot take it is an error at once; what cannot be known is not.
+A notebook's signature is read from its file. A name that it surely does not have, and a
+value or an output that surely does not fit, is an error at once; what cannot be known is
+not, and what is wrong with the file itself is said before the run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from inspect import formatannotation
 from pathlib import Path
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Final,
-    cast,
-    get_args,
-    get_origin,
-    get_type_hints,
-    is_typeddict,
-)
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from mlflowkit.authoring.conditions import DecoratedPython
-from mlflowkit.authoring.params import hints_of
-from mlflowkit.authoring.python import PythonOperator
-from mlflowkit.authoring.refs import XComArg
+from mlflowkit.authoring.axes import written_kwargs
+from mlflowkit.authoring.composed import WRITTEN, items_of
+from mlflowkit.authoring.edge_types import check_arrow, check_param
+from mlflowkit.authoring.refs import ParamRef, XComArg, has_refs
 from mlflowkit.authoring.runtime import part
-from mlflowkit.core.spec import RETURN_VALUE
-from mlflowkit.errors import UnknownOutput, WrongEdge
+from mlflowkit.authoring.template import holds_template, texts_in, unwrapped
+from mlflowkit.core.spec import KWARGS_AXIS, RETURN_VALUE
+from mlflowkit.errors import NeverAssigned, UnknownOutput
 
 if TYPE_CHECKING:
-    from mlflowkit.authoring.operator import BaseOperator
+    from mlflowkit.core.spec import ParamSpec
 
-#: Whose classes mean what their names say; one of a person's own may be called `Series`, too.
-_KNOWN_MAKERS: Final = frozenset(
-    {"builtins", "typing", "collections", "datetime", "decimal", "pathlib", "uuid", "types"}
-    | {"pandas", "polars", "numpy", "torch", "pyarrow", "PIL"}
+#: What a notebook task gives beside its outputs.
+_GIVES_ITSELF: Final = (
+    "dict[str, object]",
+    "every notebook task gives that; take an output of it by name, as fitted['score']",
 )
-#: Others make something else of what their function returns: a branch, a command.
-_GIVE_WHAT_THEY_RETURN: Final = (PythonOperator, DecoratedPython)
 
 
-def check_edges(path: Path, given: Mapping[str, object], *, mapped: bool = False) -> None:
-    """Could the outputs among these values be what the notebook's parameters take?
+def check_given(
+    path: Path, given: Mapping[str, object], params: Iterable[ParamSpec] = ()
+) -> None:
+    """Does the notebook take these values, outputs and parameters of the DAG?
 
     Args:
         path: The notebook.
-        given: Values for its parameters; those that are no outputs are checked elsewhere.
-        mapped: Each instance gets an item of its value.
+        given: Values for its parameters, the same for all instances.
+        params: The DAG's own parameters.
 
     Raises:
-        WrongEdge: one surely could not.
+        NoParametersCell, UnknownParameter, BadParameterName: it has no such parameter.
+        WrongType, WrongEdge: one surely does not fit.
     """
-    outputs = {n: one for n, one in given.items() if isinstance(one, XComArg)}
-    signature = part("mlflowkit.nbrun.signature", "signature_of")(path) if outputs else None
+    signature = _signature(path) if given else None
     if signature is None:
         return
-    for name, output in outputs.items():
-        parameter = signature.parameter(name)
-        if parameter is not None:
-            _check(f"notebook {path.name}", parameter, output, mapped)
+    signature.check_names(given)
+    declared = {param.name: param for param in params}
+    for name, value in given.items():
+        if isinstance(value, ParamRef) and value.name in declared:
+            check_param(*_asked(signature, name), declared[value.name])
+        _check_value(signature, name, value)
 
 
-def _check(where: str, parameter: Any, output: XComArg, mapped: bool) -> None:
-    edges = "mlflowkit.nbrun.edges"
-    wanted = part(edges, "wanted_by")(parameter)
-    said, by = what_it_gives(output)
-    given = part(edges, "item_of")(said) if mapped else said
-    if wanted and given and not part(edges, "can_be")(given, wanted):
-        giver = f"each item of {output!r}" if mapped else repr(output)
-        shown = parameter.annotation or f"{wanted} (as its default is)"
-        raise WrongEdge(where, parameter.name, shown, giver, given, by)
-
-
-def what_it_gives(output: XComArg) -> tuple[str, str]:
-    """The annotation of an output, and what says it; empty where nothing does."""
-    operator = output.operator
-    if operator.group_axes:
-        return "", ""
-    said, by = _of_one(operator, output.key)
-    return (f"list[{said}]" if said and operator.axes else said), by
-
-
-def _of_one(operator: BaseOperator, key: str) -> tuple[str, str]:
-    notebook = getattr(operator, "notebook_file", None)
-    if isinstance(notebook, Path):
-        signature = part("mlflowkit.nbrun.signature", "signature_of")(notebook)
-        found = signature.output(key) if signature is not None else None
-        return (found.annotation, f"notebook {notebook.name}") if found else ("", "")
-    if type(operator) in _GIVE_WHAT_THEY_RETURN:
-        operator = cast(PythonOperator, operator)
-        annotation = hints_of(operator.python_callable).get("return", "")
-        if key != RETURN_VALUE:
-            annotation = _of_item(annotation, key)
-        return _text(annotation), "the return annotation"
-    return "", ""
-
-
-def _of_item(annotation: Any, key: str) -> Any:
-    """What a function that returns a dict gives under one of its keys."""
-    if get_origin(annotation) is dict:
-        return get_args(annotation)[1]
-    if not is_typeddict(annotation):
-        return ""
-    try:
-        return get_type_hints(annotation).get(key, "")
-    except NameError:
-        return ""
-
-
-def _text(annotation: Any) -> str:
-    """An annotation as it is written; empty where a part of it is not surely what it seems."""
-    if isinstance(annotation, str):
-        return annotation
-    if not all(map(_is_known, _classes_in(annotation))):
-        return ""
-    return formatannotation(annotation).replace("typing.", "")
-
-
-def _classes_in(annotation: Any) -> Iterable[Any]:
-    origin = get_origin(annotation)
-    if origin is None:
-        yield annotation
+def check_mapped(path: Path, axes: Mapping[str, object]) -> None:
+    """Does the notebook take the items of these axes? Raises what `check_given` does."""
+    signature = _signature(path) if axes else None
+    if signature is None:
         return
-    for inner in get_args(annotation):
-        yield from _classes_in(inner)
+    named = {name: axis for name, axis in axes.items() if name != KWARGS_AXIS}
+    signature.check_names(named)
+    for name, axis in named.items():
+        if isinstance(axis, XComArg):
+            check_arrow(*_asked(signature, name), axis, mapped=True)
+        elif isinstance(axis, WRITTEN):
+            for at, item in enumerate(items_of(cast(object, axis))):
+                _check_value(signature, name, item, f"item {at} of {name} in expand()")
+    for at, kwargs in enumerate(written_kwargs(axes)):
+        signature.check_names(kwargs)
+        for name, value in kwargs.items():
+            _check_value(signature, name, value, f"its value in item {at}")
 
 
-def _is_known(one: Any) -> bool:
-    if not isinstance(one, type):
-        return True
-    module = cast(str, getattr(one, "__module__", ""))
-    return module.partition(".")[0] in _KNOWN_MAKERS
+def check_returns(path: Path, returns: Iterable[str]) -> None:
+    """Could a cell of the notebook assign what is to be returned?
+
+    Raises:
+        NeverAssigned: surely none does.
+    """
+    signature = _signature(path) if returns else None
+    if signature is None or signature.is_open or signature.variables.more:
+        return
+    known = signature.variables.types
+    for name in returns:
+        if name not in known and not signature.output(name) and name[:1] != "_":
+            raise NeverAssigned(f"notebook {path.name}", name, known)
 
 
 def check_output(path: Path, returns: Iterable[str], key: str) -> None:
@@ -139,9 +95,44 @@ def check_output(path: Path, returns: Iterable[str], key: str) -> None:
     Raises:
         UnknownOutput: it surely does not.
     """
-    signature = part("mlflowkit.nbrun.signature", "signature_of")(path)
+    signature = _signature(path)
     if signature is None or signature.is_open:
         return
     known = {*returns, *(one.name for one in signature.outputs)}
     if key != RETURN_VALUE and key not in known:
         raise UnknownOutput(f"notebook {path.name}", key, known)
+
+
+def given_by_notebook(path: Path, key: str) -> tuple[str, str]:
+    """The annotation of what a notebook's task gives under a key, and what says it."""
+    signature = _signature(path)
+    if key == RETURN_VALUE:
+        return _GIVES_ITSELF
+    said: str = signature.type_of(key) if signature is not None else ""
+    return (said, f"notebook {path.name} says so") if said else ("", "")
+
+
+def known_later(value: object) -> bool:
+    """Does it hold something that is put in when the task runs?"""
+    return has_refs(value) or any(holds_template(text) for text in texts_in(value))
+
+
+def _signature(path: Path) -> Any:
+    """The NotebookSignature; None for what is no proper notebook."""
+    return part("mlflowkit.nbrun.signature", "signature_of")(path)
+
+
+def _asked(signature: Any, name: str) -> tuple[str, str, str, str]:
+    """Whose parameter it is, its name, its annotation, and that as it is shown."""
+    where, parameter = f"notebook {signature.path.name}", signature.parameter(name)
+    if parameter is None:
+        return where, name, "", ""
+    wanted = part("mlflowkit.nbrun.edges", "wanted_by")(parameter)
+    return where, name, wanted, parameter.annotation or f"{wanted} (as its default is)"
+
+
+def _check_value(signature: Any, name: str, value: object, item: str = "") -> None:
+    if isinstance(value, XComArg):
+        check_arrow(*_asked(signature, name), value)
+    elif not known_later(value):
+        signature.check_value(name, unwrapped(value), item)

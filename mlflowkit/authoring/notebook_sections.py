@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import ast
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from mlflowkit.authoring.cell_source import tree_of, without_magics
 from mlflowkit.authoring.cells import SKIP_TAG
+from mlflowkit.core.notebook_text import SAVE_AGAIN, decoded, parsed
 from mlflowkit.errors import NoSections, NotebookInvalid
 
 _HEADING: Final = re.compile(r"^(#{1,6})\s+(.+?)\s*#*\s*$")
@@ -61,11 +61,10 @@ def read_sections(path: Path) -> Sections:
         NoSections: it has fewer than two headings with code below them.
         CellError: a cell has something that a task cannot have.
     """
-    try:
-        cells: list[Any] = json.loads(path.read_bytes())["cells"]
-    except (ValueError, LookupError, TypeError) as exc:
-        todo = "Open it in Jupyter and save it again."
-        raise NotebookInvalid(path, str(exc), todo) from exc
+    found: object = parsed(decoded(path.read_bytes(), path), path).get("cells")
+    if not isinstance(found, list):
+        raise NotebookInvalid(path, "it has no list of cells", SAVE_AGAIN)
+    cells: list[Any] = [*cast("list[object]", found)]
     level = _level(cells)
     sections = [Section(title="", name=FIRST)]
     parameters: list[Statement] = []

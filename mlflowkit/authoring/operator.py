@@ -93,6 +93,8 @@ class BaseOperator(Node, LateOptions, metaclass=OperatorType):
     #: Whether a second try does no harm; only for `mlflowkit dags lint`.
     idempotent: bool
     task_display_name: str
+    #: The functions given as `pre_execute` and `post_execute`.
+    _hooks: dict[str, Callable[..., object]]
 
     def __init__(
         self,
@@ -143,6 +145,33 @@ class BaseOperator(Node, LateOptions, metaclass=OperatorType):
         """`context["ti"].xcom_pull(...)`: as classic operators write it."""
         return context["ti"].xcom_pull(task_ids, **options)
 
+    def pre_execute(self, context: Mapping[str, Any]) -> None:
+        """Called right before `execute`, with rendered arguments: the function of that name."""
+        if "pre_execute" in self._hooks:
+            self._hooks["pre_execute"](context)
+
+    def post_execute(self, context: Mapping[str, Any], result: Any = None) -> None:
+        """Called right after `execute`, with what that returned: the function of that name.
+
+        What it raises fails the task.
+        """
+        if "post_execute" in self._hooks:
+            self._hooks["post_execute"](context, result)
+
+    @property
+    def has_hooks(self) -> bool:
+        """Whether something is called around `execute`."""
+        own = type(self).pre_execute, type(self).post_execute
+        return bool(self._hooks) or own != (
+            BaseOperator.pre_execute,
+            BaseOperator.post_execute,
+        )
+
+    @property
+    def inert(self) -> bool:
+        """Whether it does nothing at all, so that no worker is needed."""
+        return False
+
     def on_kill(self) -> None:
         """Called when the task is ended from outside, to let go of what it holds."""
 
@@ -159,6 +188,11 @@ class BaseOperator(Node, LateOptions, metaclass=OperatorType):
 
     def check_output(self, key: str) -> None:
         """Raises an error if it is known that the task gives no XCom of this name."""
+
+    def gives(self, key: str) -> tuple[str, str]:
+        """The annotation of an XCom of one instance, and what says it; empty: not known."""
+        del key
+        return "", ""
 
     @property
     def log(self) -> logging.Logger:

@@ -88,6 +88,21 @@ def callbacks_of(
     return found
 
 
+def hooks_of(where: str, given: Mapping[str, Any]) -> dict[str, Callable[..., object]]:
+    """What is called right before and after `execute`, by name.
+
+    Raises:
+        BadOption: something cannot be called.
+    """
+    found = {
+        n: given[n] for n in ("pre_execute", "post_execute") if given.get(n) is not None
+    }
+    for name, call in found.items():
+        if not callable(call):
+            raise BadOption(where, name, f"must be a function, not {call!r}")
+    return found
+
+
 def _is_listed(value: object) -> bool:
     return isinstance(value, (list, tuple, set))
 

@@ -17,6 +17,7 @@ from mlflowkit.authoring.option_values import (
     backoff_of,
     cache_of,
     callbacks_of,
+    hooks_of,
     number,
     pool_of,
     seconds,
@@ -58,6 +59,8 @@ class TaskOptions(TypedDict, total=False):
     on_failure_callback: Callback | Iterable[Callback] | None
     on_retry_callback: Callback | Iterable[Callback] | None
     on_skipped_callback: Callback | Iterable[Callback] | None
+    pre_execute: Callback | None
+    post_execute: Callable[[Any, Any], object] | None
     outlets: object
     inlets: object
     cache: bool | timedelta | None
@@ -129,7 +132,7 @@ OWN_ATTRIBUTES: Final = frozenset(
     | {"depends_on_past", "wait_for_downstream", "priority_weight", "weight_rule", "pool"}
     | {"pool_slots", "max_active_tis_per_dag", "max_active_tis_per_dagrun", "_callbacks"}
     | {"outlets", "inlets", "result_cache", "map_index_template", "do_xcom_push"}
-    | {"idempotent"}
+    | {"idempotent", "_hooks"}
     | {"task_display_name", "is_setup", "is_teardown", "on_failure_fail_dagrun"}
 )
 
@@ -162,6 +165,7 @@ def checked_options(where: str, given: TaskOptions) -> dict[str, Any]:
         "max_active_tis_per_dag": _limit(where, "max_active_tis_per_dag", given, old_limit),
         "max_active_tis_per_dagrun": _limit(where, "max_active_tis_per_dagrun", given),
         "_callbacks": callbacks_of(where, _plain(given), CALLBACK_KINDS),
+        "_hooks": hooks_of(where, _plain(given)),
         "outlets": assets_of(where, "outlets", given.get("outlets")),
         "inlets": assets_of(where, "inlets", given.get("inlets")),
         "result_cache": cache_of(where, given.get("cache")),

@@ -10,7 +10,7 @@ from enum import Enum
 from pathlib import PurePath
 from typing import Any, Literal, Union, cast, get_args, get_origin
 
-from mlflowkit.errors import BadOption, RuleBroken, WrongType
+from mlflowkit.errors import BadRule, RuleBroken, WrongType
 
 Schema = dict[str, Any]
 _PLAIN: dict[object, Schema] = {
@@ -26,6 +26,16 @@ _PLAIN: dict[object, Schema] = {
 }
 
 
+#: The kinds of JSON, as people call them.
+_KINDS = {
+    "array": "a list",
+    "boolean": "True or False",
+    "integer": "a whole number",
+    "null": "None",
+    "number": "a number",
+    "object": "a dict",
+    "string": "a text",
+}
 #: Formats of texts whose values may be given as what they are.
 _FORMATS: dict[str, Callable[[str], object]] = {
     "date": date.fromisoformat,
@@ -110,15 +120,31 @@ def fits(schema: Schema, value: object) -> bool:
 
 
 def check_keywords(where: str, name: str, schema: Schema) -> None:
-    """Raises BadOption if what a `Param` says is no JSON Schema."""
+    """Raises BadRule if what a `Param` says is no JSON Schema."""
     import jsonschema
 
     try:
         jsonschema.Draft202012Validator.check_schema(schema)
     except jsonschema.SchemaError as exc:
-        at = "".join(f"{part}: " for part in exc.absolute_path)
-        why = f"has a schema that says nothing sensible ({at}{exc.message})"
-        raise BadOption(where, name, why) from exc
+        wrong: Any = exc
+        rule = ".".join(str(part) for part in wrong.absolute_path)
+        expected = _rule_words(rule, str(wrong.validator), wrong.validator_value)
+        raise BadRule(where, name, rule, wrong.instance, expected) from exc
+
+
+def _rule_words(rule: str, broken: str, wanted: object) -> str:
+    """What a keyword has to be, from what JSON Schema's own schema says of it."""
+    if rule.rpartition(".")[2] == "type":
+        return f"one of {', '.join(sorted(_KINDS))}, or a list of them"
+    if broken == "type":
+        kinds = [wanted] if isinstance(wanted, str) else cast("list[str]", wanted)
+        return " or ".join(_KINDS.get(kind, kind) for kind in kinds)
+    if broken == "format" and wanted == "regex":
+        return "a regular expression"
+    bounds = {"minimum": "at least", "exclusiveMinimum": "more than"}
+    if broken in bounds:
+        return f"{bounds[broken]} {wanted}"
+    return f"what JSON Schema allows there ({broken}: {wanted})"
 
 
 def _validator(schema: Schema) -> Any:

@@ -26,6 +26,7 @@ from mlflowkit.errors import (
     MissingParameter,
     ScheduledWithoutDefault,
     UnknownParameter,
+    a,
 )
 
 
@@ -231,7 +232,7 @@ def _json(where: str, name: str, value: object) -> str:
     try:
         return json.dumps(value)
     except (TypeError, ValueError) as exc:
-        why = f"has a {type(value).__name__} as default, which JSON cannot write"
+        why = f"has {a(type(value).__name__)} as default, which JSON cannot write"
         raise BadOption(where, name, why) from exc
 
 

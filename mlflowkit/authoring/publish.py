@@ -65,7 +65,8 @@ def schedule(
         NotebookMissing, BadSchedule, WrongType: before anything is published.
     """
     from mlflowkit.authoring.dag import DAG
-    from mlflowkit.authoring.notebook import find_notebook, notebook
+    from mlflowkit.authoring.notebook import find_notebook
+    from mlflowkit.authoring.notebook_task import notebook
 
     found = find_notebook(path)
     name = dag_id or re.sub(r"[^\w.-]", "_", found.stem)

@@ -8,14 +8,22 @@ from typing import Any, ClassVar, cast
 
 from mlflowkit.authoring.axes import mapped_names, refuse_twice
 from mlflowkit.authoring.context import CONTEXT_NAMES
+from mlflowkit.authoring.edge_types import (
+    check_arrow,
+    given_by_function,
+    taken_by_function,
+)
 from mlflowkit.authoring.meaning import meant_by_name, plain_function
 from mlflowkit.authoring.operator import BaseOperator
+from mlflowkit.authoring.refs import XComArg
 from mlflowkit.core.spec import KWARGS_AXIS
 from mlflowkit.errors import (
     BadOption,
     MissingParameter,
     NotSeveralOutputs,
+    TooManyArguments,
     UnknownParameter,
+    a,
 )
 from mlflowkit.ports import running_task
 
@@ -28,6 +36,8 @@ class PythonOperator(BaseOperator):
     """
 
     template_fields: ClassVar[Sequence[str]] = ("templates_dict", "op_args", "op_kwargs")
+    #: Said by each class of which it is so: a branch, a command make something else of it.
+    gives_what_it_returns: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -42,6 +52,7 @@ class PythonOperator(BaseOperator):
         show_return_value_in_logs: bool = True,
         **options: Any,
     ) -> None:
+        check_outputs(task_id, python_callable, op_args, op_kwargs or {})
         super().__init__(task_id, **options)
         del show_return_value_in_logs  # Airflow's; what a task gives is shown, never logged
         self.python_callable: Callable[..., Any] = plain_function(python_callable)
@@ -62,6 +73,12 @@ class PythonOperator(BaseOperator):
             cast("dict[str, Any]", context)["templates_dict"] = self.templates_dict
         kwargs = with_context(self.python_callable, self.op_args, self.op_kwargs, context)
         return self.python_callable(*self.op_args, **kwargs)
+
+    def gives(self, key: str) -> tuple[str, str]:
+        if "gives_what_it_returns" not in vars(type(self)):
+            return "", ""
+        said = given_by_function(self.python_callable, key)
+        return (said, "the return annotation says so") if said else ("", "")
 
     def execute(self, context: Mapping[str, Any]) -> object:
         value = self.call(context)
@@ -92,10 +109,34 @@ class PythonOperator(BaseOperator):
         return {k: v for k, v in super().arguments().items() if k not in own}
 
 
+def check_outputs(
+    task_id: str,
+    function: Callable[..., Any],
+    args: Sequence[object],
+    kwargs: Mapping[str, object],
+    *,
+    mapped: bool = False,
+) -> None:
+    """Could the outputs of notebooks among these arguments be what the function takes?
+
+    What other functions give is held against nothing: they may say of it what they like.
+
+    Raises:
+        WrongEdge: one surely could not.
+    """
+    given = [*args, *kwargs.values()]
+    if not any(isinstance(one, XComArg) for one in given):
+        return
+    where, function = f"task {task_id!r}", plain_function(function)
+    for name, wanted, value in taken_by_function(function, args, kwargs):
+        if isinstance(value, XComArg) and not isinstance(value.operator, PythonOperator):
+            check_arrow(where, name, wanted, wanted, value, mapped=mapped)
+
+
 def push_each(task_id: str, value: object) -> None:
     """Give out each item of a dict as an XCom of its own."""
     if not isinstance(value, Mapping):
-        raise NotSeveralOutputs(task_id, f"a {type(value).__name__}")
+        raise NotSeveralOutputs(task_id, a(type(value).__name__))
     outputs = cast("Mapping[object, object]", value)
     task = running_task()
     for key, item in outputs.items():
@@ -124,9 +165,8 @@ def with_context(
     if found is None:
         return dict(kwargs)
     parameters = list(found.parameters.values())
-    taken = {
-        p.name for p in parameters[: len(args)] if p.kind is not Parameter.VAR_POSITIONAL
-    }
+    by_place = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    taken = {p.name for p in parameters[: len(args)] if p.kind in by_place}
     if any(p.kind is Parameter.VAR_KEYWORD for p in parameters):
         names = set(context)
     else:
@@ -170,7 +210,7 @@ def check_call(
     ]
     takes_more = any(p.kind is Parameter.VAR_POSITIONAL for p in known.values())
     if len(args) > len(positional) and not takes_more:
-        raise UnknownParameter(where, f"number {len(positional) + 1}", named)
+        raise TooManyArguments(where, len(args), positional)
     given = {*positional[: len(args)], *kwargs, *CONTEXT_NAMES}
     for name, parameter in known.items():
         variadic = parameter.kind in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)

@@ -18,4 +18,5 @@ def run(run_id: str) -> Any:
     Raises:
         RunNotFound: there is none of that id.
     """
-    return get_runtime().runs(run_id.rpartition("/")[0] or None)[run_id]
+    name = str(run_id)
+    return get_runtime().runs(name.rpartition("/")[0] or None)[name]

@@ -31,7 +31,7 @@ from mlflowkit.core.timetable import (
 )
 from mlflowkit.core.timetable.steps import delta_text
 from mlflowkit.core.timetable.zones import plain, zone_of
-from mlflowkit.errors import BadOption, BadSchedule, BadTimetable, BadZone, suggest
+from mlflowkit.errors import BadOption, BadSchedule, BadTimetable, BadZone, a, suggest
 
 #: Aliases that are no cron expression.
 _OTHER: Final[dict[str, type[Timetable]]] = {
@@ -139,7 +139,7 @@ def aware(
     if moment is None:
         return None
     if not isinstance(moment, datetime):
-        why = f"must be a datetime, not a {type(moment).__name__}"
+        why = f"must be a datetime, not {a(type(moment).__name__)}"
         raise BadOption(where, option, why)
     if moment.tzinfo:
         return plain(moment)
@@ -176,7 +176,7 @@ def _of_object(dag_id: str, schedule: object, data_intervals: bool) -> Timetable
     if isinstance(schedule, BaseAsset):
         return AssetTriggeredTimetable(schedule)
     if not isinstance(schedule, list | tuple):
-        raise BadSchedule(dag_id, schedule, f"is a {type(schedule).__name__}")
+        raise BadSchedule(dag_id, schedule, f"is {a(type(schedule).__name__)}")
     assets: list[BaseAsset] = []
     for one in cast("Iterable[object]", schedule):
         if not isinstance(one, BaseAsset):

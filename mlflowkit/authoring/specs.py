@@ -106,6 +106,7 @@ def _task_spec(
         cache=task.result_cache,
         map_index_template=task.map_index_template,
         owner=task.owner,
+        inert=task.inert,
         isolate=task.isolate,
         doc=task.doc,
     )

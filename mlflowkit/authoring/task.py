@@ -29,13 +29,15 @@ from mlflowkit.authoring.axes import (
     checked_axes,
     checked_kwargs,
     mapped_names,
+    written_kwargs,
 )
 from mlflowkit.authoring.conditions import Condition, Conditional, DecoratedPython, Question
 from mlflowkit.authoring.defaults import accepted_options, surroundings_of
 from mlflowkit.authoring.meaning import plain_function
 from mlflowkit.authoring.params import hints_of
-from mlflowkit.authoring.python import PythonOperator, check_call
+from mlflowkit.authoring.python import PythonOperator, check_call, check_outputs
 from mlflowkit.authoring.refs import XComArg
+from mlflowkit.authoring.task_kinds import ELSEWHERE
 from mlflowkit.core.spec import KWARGS_AXIS
 from mlflowkit.errors import BadOption, NoDagOpen, NotATask, UnknownOption, suggest
 from mlflowkit.ports import running_task
@@ -137,6 +139,9 @@ class TaskFunction(Generic[P, R]):
         given = {**shared, **dict.fromkeys(mapped_names(axes))}
         missing = KWARGS_AXIS in axes
         check_call(where, self.function, (), given, some_missing=missing)
+        check_outputs(self._name, self.function, (), axes, mapped=True)
+        for item in written_kwargs(axes):
+            check_outputs(self._name, self.function, (), item)
         return self._make((), shared, axes).output
 
     def _make(
@@ -272,6 +277,8 @@ class TaskDecorator(FunctionKind):
         return _asking(Condition(condition, run_when=False, message=skip_message))
 
     def __getattr__(self, name: str) -> NoReturn:
+        if name in ELSEWHERE:
+            raise AttributeError(f"there is no @task.{name}: {ELSEWHERE[name]}.")
         hint = suggest(name, [*KINDS, "run_if", "skip_if"])
         raise AttributeError(f"there is no @task.{name}.{hint}")
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from mlflowkit.cli.params import PARAM, texts_of
+from mlflowkit.cli.stopping import SIGNALLED, Stop, stoppable
 
 if TYPE_CHECKING:
     from mlflowkit.backfill_handle import Backfill, PlannedRun
@@ -137,7 +133,7 @@ def _carry_out(order: Order, home: Path, json: bool) -> int:
                 started = Backfill(home, order, engine.backfills.start(order))
                 withdraw = partial(_withdraw, engine, started)
                 watch = _Progress(started, json)
-                with watch.stoppable():
+                with stoppable(watch.stop):
                     engine.serve(partial(watch.over, withdraw))
                 return watch.summary()
         except HomeBusy:
@@ -155,7 +151,7 @@ def _there(backfill: Backfill, json: bool) -> int:
     from mlflowkit.errors import RunInterrupted
 
     watch = _Progress(backfill, json)
-    with watch.stoppable():
+    with stoppable(watch.stop):
         while True:
             alive = engine_alive(backfill.home)
             if watch.over(backfill.cancel):
@@ -172,26 +168,11 @@ class _Progress:
         self.backfill, self._json = backfill, json
         self._told: set[str] = set()
         self._looked = 0.0
-        self._signal, self._stopped = 0, False
-
-    @contextmanager
-    def stoppable(self) -> Iterator[None]:
-        """Ctrl-C asks to stop; a second one ends the process."""
-        before = {n: signal.signal(n, self._stop) for n in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _stop(self, number: int, _frame: FrameType | None) -> None:
-        if self._signal:
-            os._exit(128 + number)
-        self._signal = number
+        self.stop, self._stopped = Stop(), False
 
     def over(self, withdraw: Any) -> bool:
         """Whether all its runs have ended. Asked often, it looks seldom."""
-        if self._signal and not self._stopped:
+        if self.stop.asked and not self._stopped:
             self._stopped = True
             gone = withdraw()
             self._say(
@@ -230,7 +211,7 @@ class _Progress:
             *(str(o.run_id) for o in failed),
             *(r for r, s in left.items() if s != "success"),
         ]
-        status = 128 + self._signal if self._signal else 1 if bad else 0
+        status = SIGNALLED + self.stop.asked if self.stop.asked else 1 if bad else 0
         if self._json:
             rows = [one._asdict() for one in progress]
             found = {"dag_id": self.backfill.dag_id, "runs": rows, "left": left}
@@ -244,7 +225,7 @@ class _Progress:
             self._say(
                 f"  failed: {one.run_id} ({_date(one.logical_date)}) {one.reason}".rstrip()
             )
-        if bad and not self._signal:
+        if bad and not self.stop.asked:
             self._say("`--rerun failed` tries them again")
         return status
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlflowkit.cli.journals import file_name
 from mlflowkit.cli.words import shown_path, states_json, took
 from mlflowkit.core.spec import instance_name
 from mlflowkit.core.states import TaskState
 from mlflowkit.core.view import InstanceView, RunView
 from mlflowkit.run_handle import RunHandle
+from mlflowkit.tailing import file_name
 
 if TYPE_CHECKING:
     from rich.console import Console

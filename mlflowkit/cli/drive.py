@@ -7,21 +7,18 @@ by its supervisors, and `mlflowkit runs resume` goes on.
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 from mlflowkit.app import foreground_engine
 from mlflowkit.cli.jobs import Job
 from mlflowkit.cli.screen import Screen
+from mlflowkit.cli.stopping import Stop, stoppable
 from mlflowkit.cli.words import clock
 from mlflowkit.core.spec import RunId
 from mlflowkit.core.states import RunState
@@ -35,8 +32,6 @@ if TYPE_CHECKING:
 
 ENGINE_APPEARS_SECONDS: Final = 30.0
 LOOK_SECONDS: Final = 0.1
-#: Exit status of a process that a signal has ended, as shells count.
-SIGNALLED: Final = 128
 
 
 @dataclass
@@ -50,33 +45,6 @@ class Outcome:
     left: dict[str, datetime] = field(default_factory=dict[str, datetime])
     #: They still wait, in an engine of their own.
     still_waiting: bool = False
-
-
-class Stop:
-    """Whether somebody asked to stop. The second time ends the process."""
-
-    def __init__(self, screen: Screen, wake: Callable[[], None]) -> None:
-        self._screen, self._wake = screen, wake
-        self.asked = 0
-
-    def __call__(self, number: int, _frame: FrameType | None) -> None:
-        if self.asked:
-            self._screen.restore()
-            os._exit(SIGNALLED + number)
-        self.asked = number
-        self._wake()
-
-
-@contextmanager
-def stoppable(stop: Stop) -> Iterator[None]:
-    """Ctrl-C and SIGTERM ask `stop` meanwhile."""
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, stop) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def carry_out(job: Job, home: Path, console: Console, *, logs: bool = False) -> Outcome:
@@ -112,7 +80,7 @@ def _here(job: Job, engine: EngineProcess, console: Console, logs: bool) -> Outc
     for run_id in outcome.run_ids:
         engine.watch(RunId(run_id), _leaver(left, run_id))
     with Screen(outcome.run_ids, engine.home, console, logs=logs) as screen:
-        stop = Stop(screen, engine.loop.wake)
+        stop = Stop(engine.loop.wake, screen.restore)
         with stoppable(stop):
             watch = _Foreground(engine, screen, stop, outcome, left)
             engine.serve(watch.over)
@@ -180,7 +148,7 @@ def _there(job: Job, client: EngineClient, console: Console, logs: bool) -> Outc
     watchers = [_Watcher(client.home, run_id) for run_id in outcome.run_ids]
     asked = threading.Event()
     with Screen(outcome.run_ids, client.home, console, logs=logs) as screen:
-        stop = Stop(screen, asked.set)
+        stop = Stop(asked.set, screen.restore)
         with stoppable(stop):
             for watcher in watchers:
                 watcher.start()

@@ -56,7 +56,7 @@ def status(
     from mlflowkit.cli.console import print_json, say
     from mlflowkit.cli.places import the_home
     from mlflowkit.engine.client import EngineClient
-    from mlflowkit.run_handle import database
+    from mlflowkit.home_store import database
     from mlflowkit.store.runs import unfinished
 
     folder = the_home()

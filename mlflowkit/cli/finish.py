@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from mlflowkit.cli.closing import as_json, tell_end
 from mlflowkit.cli.console import console, print_json
-from mlflowkit.cli.drive import SIGNALLED, Outcome, carry_out, waiting_line
+from mlflowkit.cli.drive import Outcome, carry_out, waiting_line
 from mlflowkit.cli.jobs import Job
+from mlflowkit.cli.stopping import SIGNALLED
 from mlflowkit.core.view import RunView
 from mlflowkit.run_handle import RunHandle
 

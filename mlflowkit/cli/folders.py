@@ -196,7 +196,7 @@ def _names(dag_ids: list[str]) -> str:
 
 def _still_there(report: FolderReport, home: Path) -> list[str]:
     """DAGs whose file is there, but cannot be loaded at present: their last good code counts."""
-    from mlflowkit.run_handle import database
+    from mlflowkit.home_store import database
     from mlflowkit.store import published
 
     broken = {(e.file, e.dag_id) for e in report.errors}

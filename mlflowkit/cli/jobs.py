@@ -13,6 +13,7 @@ from mlflowkit.engine.client import EngineClient
 from mlflowkit.engine.process import EngineProcess
 from mlflowkit.errors import EngineGone, NotMarked
 from mlflowkit.ports import RunRequest, Surroundings
+from mlflowkit.run_again import Wish
 
 
 class Job(Protocol):
@@ -43,14 +44,12 @@ class Submit:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Try again what did not succeed, or these tasks and all below them."""
+    """Run again what did not succeed, or what is named (and all below it)."""
 
     run_id: str
-    task_ids: tuple[str, ...] = ()
+    wish: Wish
     #: Newer code, as `run_request.retry_code` gives it; None keeps the run's own.
     code: dict[str, Any] | None = None
-    #: "cell": notebooks go on from the failed cell.
-    resume: str = ""
 
     def begin(self, engine: EngineProcess) -> list[str]:
         newer = None
@@ -58,15 +57,13 @@ class Retry:
             around = msgspec.convert(self.code["surroundings"], Surroundings)
             spec = msgspec.convert(self.code["spec_json"], bytes)
             newer = (self.code["bundle"], spec, around)
-        task_ids = tuple(TaskId(t) for t in self.task_ids)
-        engine.retry(RunId(self.run_id), task_ids, newer, self.resume)
+        asked, run_id = self.wish.asked(), RunId(self.run_id)
+        named, parts = asked.task_ids, asked.parts
+        engine.retry(run_id, named, newer, self.wish.resume, asked.alone, parts)
         return [self.run_id]
 
     def send(self, client: EngineClient) -> list[str]:
-        task_ids = list(self.task_ids)
-        wish: dict[str, Any] = {"task_ids": task_ids, "code": self.code}
-        wish["resume"] = self.resume
-        client.call("retry", run_id=self.run_id, **wish)
+        client.call("retry", run_id=self.run_id, code=self.code, **self.wish.arguments())
         return [self.run_id]
 
 
@@ -88,28 +85,45 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Say how a task instance ended; without an index, all of its task that this changes."""
+    """Say how task instances ended; without indexes, all of the task that this changes."""
 
     run_id: str
     task_id: str
-    map_index: int | None
+    map_indexes: tuple[int, ...]
     state: str
 
     def begin(self, engine: EngineProcess) -> list[str]:
-        where = TaskId(self.task_id), self.map_index
+        where = TaskId(self.task_id), self.map_indexes
         return self._told(engine.mark(RunId(self.run_id), *where, self.state))
 
     def send(self, client: EngineClient) -> list[str]:
-        where: dict[str, Any] = {"task_id": self.task_id, "map_index": self.map_index}
+        indexes = list(self.map_indexes)
+        where: dict[str, Any] = {"task_id": self.task_id, "map_indexes": indexes}
         said = client.call("mark", run_id=self.run_id, state=self.state, **where)
         return self._told(said)
 
     def _told(self, why_not: str) -> list[str]:
         if why_not:
-            index = UNMAPPED if self.map_index is None else self.map_index
-            name = instance_name(self.task_id, index)
+            one = len(self.map_indexes) == 1
+            name = instance_name(self.task_id, self.map_indexes[0] if one else UNMAPPED)
             raise NotMarked(self.run_id, name, self.state, why_not)
         return [self.run_id]
+
+
+@dataclass(frozen=True, slots=True)
+class CancelInstances:
+    """Stop task instances of a run that goes on; without indexes, all that have started."""
+
+    run_id: str
+    task_id: str
+    map_indexes: tuple[int, ...]
+
+    def send(self, client: EngineClient) -> str:
+        """Why nothing was stopped; empty if it was."""
+        where: dict[str, Any] = {"task_id": self.task_id}
+        where["map_indexes"] = list(self.map_indexes)
+        why: str = client.call("cancel_instances", run_id=self.run_id, **where)
+        return why
 
 
 @dataclass(frozen=True, slots=True)

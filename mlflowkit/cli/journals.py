@@ -8,43 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlflowkit.cli.words import progress_text
 from mlflowkit.core.notebook_progress import NotebookProgress
-from mlflowkit.core.spec import instance_name
+from mlflowkit.core.progress_text import report_text
+from mlflowkit.tailing import Tail, file_name
 
-MAX_READ_BYTES = 4 * 1024 * 1024
 #: How often a cell that goes on and on is worth a line where there is no table.
 SIGN_SECONDS = 30.0
-
-
-class Tail:
-    """The new whole lines of a growing file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._offset, self._rest = 0, b""
-
-    def lines(self) -> list[bytes]:
-        """Lines that were ended since the last call; a file that is not there has none."""
-        try:
-            with self.path.open("rb") as file:
-                file.seek(self._offset)
-                data = file.read(MAX_READ_BYTES)
-        except FileNotFoundError:
-            return []
-        self._offset += len(data)
-        *whole, self._rest = (self._rest + data).split(b"\n")
-        return whole
-
-    def rest(self) -> list[bytes]:
-        """What is there and has no end of line, once nothing more comes."""
-        rest, self._rest = self._rest, b""
-        return [rest] if rest else []
-
-
-def file_name(task_id: str, map_index: int, attempt: int) -> str:
-    """The name of an attempt's files, without suffix."""
-    return f"{instance_name(task_id, map_index)}.{attempt}"
 
 
 @dataclass
@@ -74,7 +43,7 @@ class Progress:
         if kind == "cell_started":
             self.told = ""
         elif kind == "progress":
-            self.news = self.told = progress_text(note)
+            self.news = self.told = report_text(note)
         elif kind == "cell_running":
             self._sign_of_life()
 
@@ -91,7 +60,7 @@ class Progress:
 
     @property
     def line(self) -> str:
-        """`cell 4 of 8, 40 s: fit(x) | epoch 3/8, loss 0.31`."""
+        """`cell 4 of 8, 40 s: fit(x) | epoch 3/8, loss 0.310`."""
         return self.notebook.line(time.time()) or self.told
 
 

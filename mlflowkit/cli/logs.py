@@ -7,12 +7,12 @@ import sys
 import time
 from collections.abc import Iterator
 
-from mlflowkit.cli.journals import Tail, file_name
 from mlflowkit.core.spec import instance_name
 from mlflowkit.core.states import ENDED
 from mlflowkit.core.view import InstanceView, RunView
 from mlflowkit.errors import RunInterrupted, TaskNotInRun
 from mlflowkit.run_handle import RunHandle
+from mlflowkit.tailing import Tail, file_name
 
 LOOK_SECONDS = 0.2
 

@@ -6,6 +6,8 @@ Ctrl-C and SIGTERM.
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 
 from mlflowkit import __version__
@@ -28,3 +30,12 @@ def main() -> None:
         told = [str(exc), *getattr(exc, "__notes__", ())]
         print("mlflowkit: " + "\n".join(told), file=sys.stderr)
         sys.exit(WRONG_USE if isinstance(exc, UserError) else RUN_FAILED)
+    except OSError as exc:
+        if exc.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = exc.filename or "what was to be written"
+        print(
+            f"mlflowkit: {where}: {os.strerror(exc.errno)}. Make room there.",
+            file=sys.stderr,
+        )
+        sys.exit(WRONG_USE)

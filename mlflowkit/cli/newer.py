@@ -10,13 +10,17 @@ from mlflowkit.authoring.loader import load_dags
 from mlflowkit.authoring.open_bundle import read_facts
 from mlflowkit.cli.console import say
 from mlflowkit.errors import GraphError, ShapeChanged
-from mlflowkit.run_handle import RunHandle, database
+from mlflowkit.home_store import database
+from mlflowkit.run_handle import RunHandle
 from mlflowkit.run_request import retry_code
 from mlflowkit.store.runs import load_run, spec_of
 
 
-def newer_code(handle: RunHandle, *, quiet: bool = False) -> dict[str, Any] | None:
-    """What a retry goes on with; None keeps the run's own, where its file is gone or no file.
+def newer_code(
+    handle: RunHandle, *, quiet: bool = False
+) -> tuple[dict[str, Any] | None, tuple[str, ...]]:
+    """What a retry goes on with, and the tasks that it changes. None keeps the run's own,
+    where its file is gone or no file: that is said.
 
     Raises:
         ShapeChanged: the DAG has other tasks or arrows now.
@@ -25,7 +29,7 @@ def newer_code(handle: RunHandle, *, quiet: bool = False) -> dict[str, Any] | No
     with database(handle.home).reading() as tx:
         spec = spec_of(tx, handle.run_id)
     if spec is None:
-        return None
+        return None, ()
     origin = Path(spec.origin)
     if origin.suffix != ".py" or not origin.is_file():
         where = spec.origin or "a place that is not known"
@@ -34,16 +38,14 @@ def newer_code(handle: RunHandle, *, quiet: bool = False) -> dict[str, Any] | No
             "code that the run had",
             stderr=quiet,
         )
-        return None
+        return None, ()
     try:
         dag = _load(handle, origin, spec.dag_id)
         code, changed = retry_code(dag, spec, handle.home)
     except (GraphError, ShapeChanged) as exc:
         exc.add_note("With --code same, the run goes on with the code that it had.")
         raise
-    if changed:
-        say(f"changed since the run was started: {', '.join(changed)}", stderr=quiet)
-    return code
+    return code, tuple(changed)
 
 
 def _load(handle: RunHandle, origin: Path, dag_id: str) -> DAG:

@@ -75,7 +75,7 @@ def _tell_files(
 ) -> None:
     """Where the executed notebook is, and its report."""
     from mlflowkit.cli.console import say
-    from mlflowkit.run_handle import RunList
+    from mlflowkit.run_list import RunList
 
     if not (report or (not failed and not quiet)):
         return
@@ -154,7 +154,7 @@ def strip(
 def _strip_stream(*, check: bool, keep_outputs: bool) -> int:
     import sys
 
-    from mlflowkit.nbrun.source import decoded
+    from mlflowkit.core.notebook_text import decoded
     from mlflowkit.nbrun.strip import stripped
 
     data = sys.stdin.buffer.read()

@@ -21,12 +21,18 @@ def open_(
     from mlflowkit.cli.places import the_home
     from mlflowkit.run_handle import RunHandle
 
+    name, index = _instance(task)
+    handle = RunHandle(run, the_home())[name]
+    one = handle if index is None else handle[index]
+    say(repr(one.open(lab=not only_print)))
+
+
+def _instance(task: str) -> tuple[str, int | None]:
+    """`fit`, or `fit[2]`."""
     name, _, index = task.removesuffix("]").partition("[")
     if index and not index.isdigit():
         raise typer.BadParameter(f"{task!r} is no task instance", param_hint="TASK")
-    handle = RunHandle(run, the_home())[name]
-    one = handle[int(index)] if index else handle
-    say(repr(one.open(lab=not only_print)))
+    return name, int(index) if index else None
 
 
 def held(json: bool = JSON) -> None:
@@ -50,18 +56,36 @@ def held(json: bool = JSON) -> None:
 
 
 def release(
-    kernel: str = typer.Argument("", metavar="ID", help="As `notebook held` shows it."),
+    kernel: str = typer.Argument("", metavar="ID|RUN", help="As `notebook held` shows it."),
+    task: str = typer.Argument("", metavar="TASK", help="Of that run: fit, or fit[2]."),
     everything: bool = typer.Option(False, "--all", help="All that are held."),
 ) -> None:
-    """End kernels that are held."""
+    """End kernels that are held; a retry that waits for one goes on."""
     from mlflowkit.cli.console import say
     from mlflowkit.nbrun import held as kernels
 
     if bool(kernel) == everything:
-        raise typer.BadParameter("give one id, or --all", param_hint="ID")
+        raise typer.BadParameter("give one id, a run and a task, or --all", param_hint="ID")
     wanted = [one.id for one in kernels.held_kernels()] if everything else [kernel]
+    if task:
+        wanted = _of_task(kernel, task)
     ended = [one for one in wanted if kernels.release(one)]
     for one in ended:
         say(f"ended {one}")
     if kernel and not ended:
-        raise typer.BadParameter(f"no kernel {kernel!r} is held", param_hint="ID")
+        named = f"{task} of {kernel}" if task else repr(kernel)
+        raise typer.BadParameter(f"no kernel {named} is held", param_hint="ID")
+
+
+def _of_task(run: str, task: str) -> list[str]:
+    """The held kernels of a task instance; of a mapped task without an index: of all."""
+    from mlflowkit.cli.places import the_home
+    from mlflowkit.nbrun.held import held_kernels
+
+    name, index = _instance(task)
+    found = [one for one in held_kernels(the_home()) if one.run_id == run]
+    return [
+        one.id
+        for one in found
+        if one.task_id == name and (index is None or one.map_index == index)
+    ]

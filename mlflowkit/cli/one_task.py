@@ -124,7 +124,7 @@ def xcoms_of(
 
 
 def _run(dag: DAG, run_id: str | None) -> RunHandle | None:
-    from mlflowkit.run_handle import RunList
+    from mlflowkit.run_list import RunList
     from mlflowkit.settings import home, home_path
 
     if run_id is None and not (home_path() / "store.db").exists():

@@ -120,7 +120,7 @@ def _say_next(handle: Schedule, count: int) -> bool:
 def lines() -> dict[str, PublishedLine]:
     """What the scheduler of this home has, by id."""
     from mlflowkit.cli.places import the_home
-    from mlflowkit.run_handle import database
+    from mlflowkit.home_store import database
     from mlflowkit.store import published
 
     home = the_home()

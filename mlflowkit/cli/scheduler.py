@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 import typer
 
 from mlflowkit.cli.airflow import IN_FOLDERS as AIRFLOW
+from mlflowkit.cli.stopping import Stop, stoppable
 
 if TYPE_CHECKING:
     from mlflowkit.cli.folders import Folder
@@ -78,8 +78,8 @@ def _work(home: Path, folders: list[Folder]) -> None:
     from mlflowkit.engine.client import EngineClient
     from mlflowkit.errors import HomeBusy
 
-    stop = _Stop()
-    with stop.listening():
+    stop = Stop()
+    with stoppable(stop, _SIGNALS):
         while not stop.asked:
             client = EngineClient(home)
             if client.connect():
@@ -90,7 +90,7 @@ def _work(home: Path, folders: list[Folder]) -> None:
                     stop.wake = engine.loop.wake
                     engine.schedules.plan()
                     with _following(folders, home):
-                        engine.serve(lambda: stop.asked)
+                        engine.serve(lambda: bool(stop.asked))
                     if engine.stopping and not stop.asked:
                         _say_now("stopped by `mlflowkit engine stop`")
                         return
@@ -99,7 +99,7 @@ def _work(home: Path, folders: list[Folder]) -> None:
     _say_now("stopped; what was under way goes on with the next scheduler")
 
 
-def _attached(client: EngineClient, folders: list[Folder], stop: _Stop) -> None:
+def _attached(client: EngineClient, folders: list[Folder], stop: Stop) -> None:
     """Have the engine of another process plan, as long as it lives."""
     from mlflowkit.errors import EngineGone, SchedulerAlive
 
@@ -129,26 +129,3 @@ def _following(folders: list[Folder], home: Path) -> Iterator[None]:
         yield
     finally:
         watch.stop()
-
-
-class _Stop:
-    """Whether somebody asked to stop. The second time ends the process."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        self.wake: Callable[[], None] = lambda: None
-
-    def __call__(self, number: int, _frame: FrameType | None) -> None:
-        if self.asked:
-            os._exit(128 + number)
-        self.asked = True
-        self.wake()
-
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        before = {number: signal.signal(number, self) for number in _SIGNALS}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)

@@ -89,7 +89,7 @@ def _pools() -> dict[str, int] | None:
     folder = home_path()
     if not (folder / "store.db").exists():
         return None
-    from mlflowkit.run_handle import database
+    from mlflowkit.home_store import database
 
     with database(folder).reading() as tx:
         return get_pools(tx)

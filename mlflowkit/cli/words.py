@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from mlflowkit.core.progress_text import span_text
 from mlflowkit.core.states import TaskState
 from mlflowkit.core.view import InstanceView, RunView, TaskView
 
@@ -23,22 +24,13 @@ STYLES: Final[Mapping[str, str]] = {
     "upstream_failed": "red",
     "removed": "dim",
 }
-_KNOWN: Final = frozenset(
-    {"kind", "cell", "epoch", "epochs", "done", "total", "loss", "accuracy"}
-    | {"images_per_s", "message"}
-)
 
 
 def duration(seconds: float) -> str:
     """`0.8 s`, `42 s`, `3 min 05 s`, `2 h 07 min`."""
     if seconds < 10:
         return f"{max(seconds, 0):.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+    return span_text(round(seconds))
 
 
 def took(start: datetime | None, end: datetime | None, now: datetime | None = None) -> str:
@@ -87,27 +79,3 @@ def waiting_text(instance: InstanceView) -> str:
     """What an instance that waits for its next try says."""
     due = f", again at {clock(instance.alarm)}" if instance.alarm else ""
     return f"{instance.reason}{due}"
-
-
-def progress_text(facts: Mapping[str, Any]) -> str:
-    """A progress report in a line: `epoch 3/8, 378 of 1,259, loss 0.310, accuracy 91.0%`."""
-    parts: list[str] = []
-    if "message" in facts:
-        parts.append(str(facts["message"]))
-    if "epoch" in facts:
-        parts.append(f"epoch {facts['epoch']}/{facts.get('epochs', '?')}")
-    if facts.get("total"):
-        done = _number(facts.get("done", 0), ",")
-        parts.append(f"{done} of {_number(facts['total'], ',')}")
-    if "loss" in facts:
-        parts.append(f"loss {_number(facts['loss'], '.3f')}")
-    if "accuracy" in facts:
-        parts.append(f"accuracy {_number(facts['accuracy'], '.1%')}")
-    if "images_per_s" in facts:
-        parts.append(f"{_number(facts['images_per_s'], ',.0f')} images/s")
-    parts += [f"{k} {v}" for k, v in facts.items() if k not in _KNOWN]
-    return ", ".join(parts)
-
-
-def _number(value: object, form: str) -> str:
-    return format(value, form) if isinstance(value, int | float) else str(value)

@@ -101,10 +101,15 @@ class CancelAsked:
 class RetryAsked:
     """A person wants what did not succeed to run again."""
 
-    #: Only these and what waits for them; empty: all that did not succeed.
+    #: Only these (and `parts`) and what waits for them; nothing named: all that did not
+    #: succeed.
     task_ids: tuple[TaskId, ...] = ()
     #: What waits for them keeps what it has, if it has ended.
     alone: bool = False
+    #: Of these mapped tasks only these task instances, by map index.
+    parts: Mapping[TaskId, tuple[int, ...]] = field(
+        default_factory=dict[TaskId, tuple[int, ...]]
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +119,21 @@ class InstanceAsked:
     task_id: TaskId
     map_index: int
     #: "stop" its attempt, or, of one that waits to try or to look again, "retry_now" or
-    #: "give_up". Where that does not fit any more, it changes nothing.
+    #: "give_up"; "cancel" is "stop" or "give_up", and ends what waits for a place. Where that
+    #: does not fit any more, it changes nothing.
     what: str
+
+
+@dataclass(frozen=True, slots=True)
+class RetryHeldBack:
+    """Somebody looks into what failed: it is not tried again meanwhile."""
+
+    task_id: TaskId
+    map_index: int
+    #: At the latest it is due then.
+    until: datetime
+    #: What ends the wait, for people; empty: nothing holds it back any more.
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +163,7 @@ Event = (
     | CancelAsked
     | RetryAsked
     | InstanceAsked
+    | RetryHeldBack
     | MarkAsked
     | AttemptEvent
 )

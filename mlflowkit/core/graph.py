@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from mlflowkit.core.folding import Fold, Task, arrows_between, fold, title_of
-from mlflowkit.core.layout import Arrow, Direction, Group, Layout, Node, lay_out
+from mlflowkit.core.layout import lay_out
+from mlflowkit.core.layout_shapes import Arrow, Direction, Group, Layout, Node
 from mlflowkit.core.spec import DagSpec, TaskId, TaskSpec
 from mlflowkit.core.states import TaskState
 from mlflowkit.core.view import RunView, TaskView

@@ -2,23 +2,30 @@
 
 Colours are those of the page it stands in (JupyterLab's and VS Code's variables), else light or
 dark as the reader prefers. A state is a colour, a sign and a word: never a colour alone.
+Where a page strips style sheets, attributes keep the shapes and the texts readable.
 """
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterator
 from html import escape
 from itertools import pairwise
 from typing import Final
 
 from mlflowkit.core.graph import DETAIL_PX, TITLE_PX, Graph, GraphNode
-from mlflowkit.core.layout import Box, Path, Point
+from mlflowkit.core.layout_shapes import Box, Path, Point
 from mlflowkit.core.states import TaskState
 
 _EDGE: Final = 12.0
 _CAPTION: Final = 30.0
 #: Sizes down to which a picture shrinks before it scrolls.
 _SHRINK: Final = 0.75
+#: What a shape looks like without the style sheet.
+_BOX: Final = 'class="mk-box" fill="#fff" stroke="#b4bcc6"'
+_FRAME: Final = 'class="mk-frame" fill="none" stroke="#b4bcc6"'
+_ARROW: Final = 'class="mk-arrow" fill="none" stroke="#57606a"'
+_SIGN: Final = 'fill="none" stroke-width="1.5"'
 #: Colours that can be read on white and on black, by state.
 COLOURS: Final[dict[str, str]] = {
     TaskState.NONE: "#8b95a1",
@@ -57,6 +64,12 @@ _KINDS: Final[dict[str, str]] = {
     "teardown": "M8 3.4v9M4.4 8.8 8 12.4l3.6-3.6",
     "fold": "M3.2 10.2 8 12.6l4.8-2.4M3.2 7.8 8 10.2l4.8-2.4M8 3.4l4.8 2.2L8 8 3.2 5.6z",
 }
+#: An image follows the theme of its page where the page says which it is.
+_THEMES: Final = (
+    "<style>[data-jp-theme-light=true] .mk-picture,.vscode-light .mk-picture"
+    "{color-scheme:light}[data-jp-theme-light=false] .mk-picture,"
+    ".vscode-dark .mk-picture{color-scheme:dark}</style>"
+)
 _STYLE: Final = """
 .mk-graph{--mk-ink:var(--jp-content-font-color1,var(--vscode-editor-foreground,#1c2128));
 --mk-soft:var(--jp-content-font-color2,var(--vscode-descriptionForeground,#57606a));
@@ -80,31 +93,19 @@ font-family:var(--jp-ui-font-family,system-ui,-apple-system,"Segoe UI",sans-seri
 """
 
 
-def svg_of(graph: Graph, *, alone: bool = True) -> str:
-    """The picture.
-
-    Args:
-        alone: It is a file of its own: it has a ground. Else it lies on a page.
-    """
+def svg_of(graph: Graph) -> str:
+    """The picture, as a file of its own: it has a ground."""
     layout = graph.layout
-    caption = len(f"{graph.dag_id}  {graph.caption}") * 7.2
-    width = max(layout.width, min(caption, 1000.0)) + 2 * _EDGE
-    height = layout.height + 2 * _EDGE + _CAPTION
-    shrink = (
-        ""
-        if alone
-        else f' style="max-width:100%;min-width:{width * _SHRINK:.0f}px;height:auto"'
-    )
+    width, height = _size(graph)
     ground = (
         f'<rect class="mk-ground" width="{width:.0f}" height="{height:.0f}" rx="8" '
-        'fill="var(--mk-paper)"/>'
-        if alone
-        else ""
+        'fill="#fff" style="fill:var(--mk-paper)"/>'
     )
     return "".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" class="mk-graph" width="{width:.0f}" '
-            f'height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}"{shrink} role="img">',
+            f'height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}" role="img" '
+            'font-family="system-ui,sans-serif" font-size="12">',
             f"<title>{escape(graph.dag_id)}: {escape(graph.caption)}</title>",
             f"<style>{_STYLE}</style>{ground}",
             f'<text x="{_EDGE:.0f}" y="24"><tspan class="mk-name">{escape(graph.dag_id)}'
@@ -119,9 +120,42 @@ def svg_of(graph: Graph, *, alone: bool = True) -> str:
     )
 
 
-def html_of(graph: Graph) -> str:
-    """The picture for a cell: it shrinks a little where there is no room, then scrolls."""
-    return f'<div style="overflow-x:auto;max-width:100%">{svg_of(graph, alone=False)}</div>'
+def _size(graph: Graph) -> tuple[float, float]:
+    layout = graph.layout
+    caption = len(f"{graph.dag_id}  {graph.caption}") * 7.2
+    width = max(layout.width, min(caption, 1000.0)) + 2 * _EDGE
+    return width, layout.height + 2 * _EDGE + _CAPTION
+
+
+def image_of(graph: Graph) -> str:
+    """The picture for a cell: it shrinks a little where there is no room, then scrolls.
+
+    An `<img>` that holds it: many pages let no SVG through as HTML, and keep its loose words.
+    """
+    width, height = _size(graph)
+    data = b64encode(svg_of(graph).encode()).decode()
+    alt = escape(f"Graph of {graph.dag_id}: {graph.caption}")
+    look = f"max-width:100%;min-width:{width * _SHRINK:.0f}px;height:auto;display:block"
+    tips = "".join(_tips(graph, width, height))
+    return (
+        f'{_THEMES}<div style="overflow-x:auto;max-width:100%">'
+        '<div style="position:relative;display:inline-block;max-width:100%">'
+        f'<img class="mk-picture" alt="{alt}" width="{width:.0f}" height="{height:.0f}" '
+        f'style="{look}" src="data:image/svg+xml;base64,{data}">{tips}</div></div>'
+    )
+
+
+def _tips(graph: Graph, width: float, height: float) -> Iterator[str]:
+    """What is said of a node when the pointer rests on it: an empty field above its box."""
+    for name, node in graph.nodes.items():
+        box = graph.layout.boxes[name]
+        left, top = box.x + _EDGE, box.y + _EDGE + _CAPTION
+        place = (
+            f"left:{left / width:.2%};top:{top / height:.2%};"
+            f"width:{box.width / width:.2%};height:{box.height / height:.2%}"
+        )
+        tip = escape(node.tooltip)
+        yield f'<span title="{tip}" style="position:absolute;{place}"></span>'
 
 
 def _frames(graph: Graph) -> Iterator[str]:
@@ -130,7 +164,7 @@ def _frames(graph: Graph) -> Iterator[str]:
         mapped = ' <tspan class="mk-detail">× mapped</tspan>' if group.mapped else ""
         yield (
             f"<g><title>{escape(group.tooltip)}</title>"
-            f'<rect class="mk-frame" {_rect(box)} rx="10"/>'
+            f'<rect {_FRAME} {_rect(box)} rx="10"/>'
             f'<text class="mk-detail" x="{_n(box.x + 12)}" y="{_n(box.y + 18)}" '
             f'font-weight="600">{escape(group.title)}{mapped}</text></g>'
         )
@@ -143,7 +177,7 @@ def _node(node: GraphNode, box: Box) -> str:
     if node.mapped or len(node.members) > 1:  # a pile of cards
         for off in (6, 3):
             behind = Box(box.x + off, box.y + off, box.width, box.height)
-            parts.append(f'<rect class="mk-box" {_rect(behind)} rx="{radius}"/>')
+            parts.append(f'<rect {_BOX} {_rect(behind)} rx="{radius}"/>')
     parts.append(_shape(node, box, radius))
     if colour:
         loud = node.state in (TaskState.RUNNING, TaskState.FAILED)
@@ -162,7 +196,7 @@ def _shape(
     node: GraphNode, box: Box, radius: float, colour: str = "", stroke: float = 1.0
 ) -> str:
     tint = f'style="fill:{colour};fill-opacity:.13;stroke:{colour};stroke-width:{stroke}"'
-    look = tint if colour else 'class="mk-box"'
+    look = tint if colour else _BOX
     if node.kind == "branch":
         tip, x, y = 9.0, box.x, box.y
         return (
@@ -183,10 +217,13 @@ def _shape(
 def _sign(node: GraphNode, box: Box, colour: str) -> str:
     at = f'transform="translate({_n(box.x + 13)} {_n(box.y + 15)})"'
     if not colour:
-        return f'<path class="mk-sign mk-kind" {at} d="{_KINDS[node.kind]}"/>'
+        return (
+            f'<path class="mk-sign mk-kind" {_SIGN} stroke="#57606a" {at} '
+            f'd="{_KINDS[node.kind]}"/>'
+        )
     return (
         f'<g {at}><circle cx="8" cy="8" r="8.5" fill="{colour}"/>'
-        f'<path class="mk-sign" stroke="#fff" d="{_SIGNS[node.state]}"/></g>'
+        f'<path class="mk-sign" {_SIGN} stroke="#fff" d="{_SIGNS[node.state]}"/></g>'
     )
 
 
@@ -201,7 +238,7 @@ def _arrow(graph: Graph, path: Path) -> str:
     for here, there in pairwise(points):
         text += _piece(here, there, right)
     tip = f"M{_n(end.x)} {_n(end.y)}l-7-3.6v7.2z" if right else _down_tip(end)
-    return f'<path class="mk-arrow" d="{text}"/><path class="mk-tip" d="{tip}"/>'
+    return f'<path {_ARROW} d="{text}"/><path class="mk-tip" d="{tip}"/>'
 
 
 def _down_tip(end: Point) -> str:

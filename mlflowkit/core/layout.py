@@ -29,92 +29,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
-from typing import Final, Literal, NamedTuple
+from typing import Final
 
+from mlflowkit.core.layout_groups import TOP, Tree, group_tree
 from mlflowkit.core.layout_level import Distances, Link, Placed, Size, place
+from mlflowkit.core.layout_shapes import (
+    Arrow,
+    Box,
+    Direction,
+    Group,
+    Layout,
+    Node,
+    Path,
+    Point,
+)
 
-Direction = Literal["right", "down"]
 #: Room inside a frame: at its left, right and bottom; its title stands in the room at its top.
 PADDING: Final = 14.0
 TITLE: Final = 28.0
 #: The height of a text at an arrow, with some air.
 LINE: Final = 36.0
-_TOP: Final = ""
-
-
-class Node(NamedTuple):
-    """A box to be placed, in pixels. `group`: the innermost group that it is in."""
-
-    id: str
-    width: float
-    height: float
-    group: str = ""
-
-
-class Group(NamedTuple):
-    """A group of boxes. `parent`: the group around it; `title`: the width of its title."""
-
-    id: str
-    parent: str = ""
-    title: float = 0.0
-
-
-class Arrow(NamedTuple):
-    """An arrow to be drawn. `label`: the width of its text, 0 for none."""
-
-    upstream: str
-    downstream: str
-    label: float = 0.0
-
-
-class Point(NamedTuple):
-    x: float
-    y: float
-
-
-class Box(NamedTuple):
-    """A rectangle; `x` and `y` are its upper left corner."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-
-    @property
-    def right(self) -> float:
-        return self.x + self.width
-
-    @property
-    def bottom(self) -> float:
-        return self.y + self.height
-
-
-@dataclass(frozen=True, slots=True)
-class Path:
-    """An arrow as it goes."""
-
-    upstream: str
-    downstream: str
-    points: tuple[Point, ...]
-    #: The middle of its text, if it has one.
-    label: Point | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Everything in its place, from (0, 0) to (width, height)."""
-
-    width: float
-    height: float
-    direction: Direction
-    boxes: Mapping[str, Box]
-    #: Around groups, the outer ones first.
-    frames: Mapping[str, Box]
-    paths: tuple[Path, ...]
-    #: Groups that no frame can be drawn around.
-    unframed: tuple[str, ...] = ()
 
 
 def lay_out(
@@ -136,11 +71,11 @@ def lay_out(
         CycleError: the arrows have a cycle.
     """
     once = {(a.upstream, a.downstream): a for a in arrows}
-    tree, unframed = _tree(nodes, list(once), groups)
+    tree, unframed = group_tree(nodes, list(once), groups)
     work = _Work(nodes, once, tree, {g.id: g for g in groups}, direction, distances)
-    inside = work.inside(_TOP)
+    inside = work.inside(TOP)
     boxes, frames = dict[str, Box](), dict[str, Box]()
-    work.settle(_TOP, inside, (0.0, 0.0), boxes, frames)
+    work.settle(TOP, inside, (0.0, 0.0), boxes, frames)
     paths = tuple(work.path(arrow) for arrow in once.values())
     width, height = work.turned(inside.placed.size.main, inside.placed.size.cross)
     return Layout(
@@ -152,93 +87,6 @@ def lay_out(
         paths,
         tuple(unframed),
     )
-
-
-# ── which group holds what ──
-
-
-class _Tree:
-    """What holds what: `parent` of each node and group, the top being empty."""
-
-    def __init__(self, parent: dict[str, str], known: Iterable[str]) -> None:
-        self.parent, self.groups = parent, set(known)
-
-    def chain(self, one: str) -> list[str]:
-        """What is around it, the innermost first; the top is last."""
-        found = list[str]()
-        while one != _TOP:
-            one = self.parent[one]
-            found.append(one)
-        return found
-
-    def children(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {_TOP: []}
-        for one, parent in self.parent.items():
-            found.setdefault(parent, []).append(one)
-        return found
-
-
-def _key(group: str) -> str:
-    """Groups and nodes may share ids: those of groups are told apart."""
-    return f"\0{group}" if group else _TOP
-
-
-def _tree(
-    nodes: Sequence[Node], arrows: Sequence[tuple[str, str]], groups: Iterable[Group]
-) -> tuple[_Tree, list[str]]:
-    around = {g.id: g.parent for g in groups}
-    parent: dict[str, str] = {}
-    for node in nodes:
-        inner, group = node.id, node.group
-        while inner not in parent:
-            parent[inner] = _key(group if group in around else "")
-            if group not in around:
-                break
-            inner, group = _key(group), around[group]
-    tree, unframed = _Tree(parent, {p for p in parent.values() if p}), list[str]()
-    for level in [_TOP, *sorted(tree.groups)]:
-        while level in tree.groups or level == _TOP:
-            bad = _in_cycle(tree, level, arrows)
-            if not bad:
-                break
-            for group in bad:
-                _dissolve(tree, group)
-                unframed.append(group[1:])
-    return tree, sorted(unframed)
-
-
-def _in_cycle(tree: _Tree, level: str, arrows: Iterable[tuple[str, str]]) -> list[str]:
-    """Groups at a level that wait for themselves through something outside of them."""
-    above: dict[str, set[str]] = {}
-    for up, down in arrows:
-        one, other = _child_at(tree, up, level), _child_at(tree, down, level)
-        if one and other and one != other:
-            above.setdefault(other, set()).add(one)
-    try:
-        TopologicalSorter({k: sorted(v) for k, v in above.items()}).prepare()
-    except CycleError as exc:
-        found: list[str] = sorted(set(exc.args[1]) & tree.groups)
-        if not found:
-            raise
-        return found
-    return []
-
-
-def _child_at(tree: _Tree, node: str, level: str) -> str:
-    """What holds the node directly inside `level`; empty if it is not in there."""
-    chain = [node, *tree.chain(node)]
-    return chain[chain.index(level) - 1] if level in chain else ""
-
-
-def _dissolve(tree: _Tree, group: str) -> None:
-    up = tree.parent.pop(group)
-    for one, parent in tree.parent.items():
-        if parent == group:
-            tree.parent[one] = up
-    tree.groups.discard(group)
-
-
-# ── one level in another ──
 
 
 @dataclass(slots=True)
@@ -259,7 +107,7 @@ class _Inside:
 class _Work:
     nodes: Sequence[Node]
     arrows: Mapping[tuple[str, str], Arrow]
-    tree: _Tree
+    tree: Tree
     groups: Mapping[str, Group]
     direction: Direction
     distances: Distances

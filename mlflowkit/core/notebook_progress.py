@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from mlflowkit.core.progress import report_text
+from mlflowkit.core.progress_text import report_text, span_text
 
 #: A cell that has put nothing out and used no CPU for this long may be stuck.
 STUCK_SECONDS: Final = 30.0
@@ -26,7 +26,7 @@ class CellProgress:
     Attributes:
         index: Its position in the notebook, from 0, all cells counted.
         status: "running", or how it ended: "ok", "error", "timeout", "killed",
-            "interrupted", "restored"; empty where that was not told.
+            "interrupted", "restored", "kept"; empty where that was not told.
         source: The line that people know it by.
         last: The last line that it put out.
         begun: When it began, in seconds since 1970; 0 if unknown.
@@ -138,7 +138,7 @@ class NotebookProgress:
             cell.status, self.current = "running", at
         if kind == "cell_ended":
             cell.status, cell.quiet, cell.idle = str(note.get("status", "ok")), 0.0, 0.0
-            self.begun += cell.status == "restored"
+            self.begun += cell.status in ("restored", "kept")
             self.current = -1 if self.current in (at, None) else self.current
 
     def _changed(self, at: int) -> CellProgress:
@@ -166,7 +166,7 @@ class NotebookProgress:
         seconds = cell.seconds
         if now and cell.begun and cell.status == "running":
             seconds = max(seconds, now - cell.begun)
-        spent = f", {_span(seconds)}" if seconds >= 1 else ""
+        spent = f", {span_text(seconds)}" if seconds >= 1 else ""
         said = [cell.source, cell.hint() or _told(cell)]
         return f"{where}{spent}: {' | '.join(part for part in said if part)}"
 
@@ -200,12 +200,3 @@ def _last_line(text: str) -> str:
     end = text.rstrip()
     line = end[end.rfind("\n") + 1 :]
     return line[line.rfind("\r") + 1 :].strip()[:_TEXT]
-
-
-def _span(seconds: float) -> str:
-    whole = int(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02} min"

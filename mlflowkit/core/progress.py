@@ -6,14 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from mlflowkit.core.progress_text import STEPS, is_number, report_text
+
 #: Points of a metric that are kept; of more every second one is left out, again and again.
 CURVE_POINTS: Final = 300
 #: Different metrics that are kept of one attempt.
 CURVES: Final = 12
-#: Facts of a report that are no metrics.
-_STEPS: Final = frozenset(
-    {"kind", "cell", "epoch", "epochs", "done", "total", "step", "steps"}
-)
 
 
 @dataclass
@@ -66,7 +64,7 @@ class AttemptProgress:
         x = float(self.reports)
         for name, value in self.report.items():
             metric = isinstance(value, int | float) and not isinstance(value, bool)
-            if name in _STEPS or not metric:
+            if name in STEPS or not metric:
                 continue
             if name in self.curves or len(self.curves) < CURVES:
                 self.curves.setdefault(name, Curve()).add(x, float(value))
@@ -77,7 +75,7 @@ class AttemptProgress:
         done, total = self.report.get("done"), self.report.get("total")
         if not _positive(total):
             done, total = self.report.get("epoch"), self.report.get("epochs")
-        inner = float(done) / float(total) if _positive(total) and _number(done) else None  # type: ignore[arg-type]
+        inner = float(done) / float(total) if _positive(total) and is_number(done) else None  # type: ignore[arg-type]
         if not self.cells:
             return None if inner is None else min(max(inner, 0.0), 1.0)
         within = 0.0 if inner is None else min(max(inner, 0.0), 1.0)
@@ -85,7 +83,7 @@ class AttemptProgress:
 
     @property
     def text(self) -> str:
-        """`cell 4 of 8: epoch 3/8, loss 0.31`."""
+        """`cell 4 of 8: epoch 3/8, loss 0.310`."""
         told = report_text(self.report)
         if not self.cells:
             return told
@@ -114,28 +112,6 @@ class AttemptProgress:
             for name, curve in self.curves.items()
             if len(curve.xs) > 1
         ]
-
-
-def report_text(report: Mapping[str, Any]) -> str:
-    """A report in a line: `epoch 3/8, 378 of 1,259, loss 0.310`."""
-    parts = [str(report["message"])] if "message" in report else []
-    if "epoch" in report:
-        parts.append(f"epoch {report['epoch']}/{report.get('epochs', '?')}")
-    if report.get("total"):
-        parts.append(f"{_shown(report.get('done', 0))} of {_shown(report['total'])}")
-    known = _STEPS | {"message"}
-    parts += [f"{k} {_shown(v)}" for k, v in report.items() if k not in known]
-    return ", ".join(parts)
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)[:60]
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
-
-
-def _number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _positive(value: object) -> bool:

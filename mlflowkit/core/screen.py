@@ -17,8 +17,9 @@ from datetime import datetime
 from typing import Any, Final
 
 from mlflowkit.core.machine import InstanceRow, NodeRow
+from mlflowkit.core.screen_actions import task_actions
 from mlflowkit.core.spec import DagSpec, TaskSpec
-from mlflowkit.core.states import ENDED, RUN_ENDED, TaskState
+from mlflowkit.core.states import ENDED, TaskState
 from mlflowkit.core.view import loudest
 
 #: One letter for each state, for strips.
@@ -141,6 +142,11 @@ def _kind(task: TaskSpec) -> str:
     return "branch" if "branch" in operator or "circuit" in operator else "task"
 
 
+def is_notebook(task: TaskSpec) -> bool:
+    """Whether cells run."""
+    return _kind(task) == "notebook"
+
+
 def task_state(
     task: TaskSpec, rows: TaskRows, *, cancelled: bool, over: bool
 ) -> dict[str, Any]:
@@ -167,7 +173,7 @@ def task_state(
             counts,
             over=over,
             mapped=_many(task, single),
-            notebook=_kind(task) == "notebook",
+            notebook=is_notebook(task),
         ),
     }
     if _many(task, single):
@@ -254,51 +260,9 @@ def run_lengths(letters: Iterable[str]) -> str:
     return "".join(f"{letter}{count}" for letter, count in found)
 
 
-# ── what a person may ask for now ───────────────────────────────────────────
-
-
-def run_actions(state: str, *, interrupted: bool, cancelled: bool) -> list[str]:
-    """Actions on the whole run."""
-    if state in RUN_ENDED:
-        return ["retry"] if state == "failed" else []
-    if interrupted:
-        return ["resume", "cancel"]
-    return [] if cancelled else ["cancel"]
-
-
-def task_actions(
-    state: TaskState,
-    counts: Mapping[TaskState, int],
-    *,
-    over: bool,
-    mapped: bool,
-    notebook: bool = False,
-) -> list[str]:
-    """Actions on a task: `clear` runs it and all below again, `clear_only` it alone, once its
-    run has ended; `retry_cell` goes on from the failed cell of a notebook.
-
-    On one instance, also: `stop` what is out or waits for its next try, `retry_now` and
-    `give_up` what waits for it. `mark_success` and `mark_failed` say how it ended.
-    """
-    if over:
-        from_cell = ["retry_cell"] if notebook and state is TaskState.FAILED else []
-        return [*from_cell, "clear", "clear_only", *_mark(state)] if counts else []
-    if mapped:
-        return []
-    if state in (TaskState.UP_FOR_RETRY, TaskState.UP_FOR_RESCHEDULE):
-        return ["retry_now", "give_up", "mark_success"]
-    alive = state in (TaskState.RUNNING, TaskState.QUEUED)
-    return ["stop", "mark_success"] if alive else []
-
-
-def _mark(state: TaskState) -> list[str]:
-    """What an ended one may be said to be instead."""
-    if state not in ENDED or state is TaskState.REMOVED:
-        return []
-    return ["mark_failed" if state is TaskState.SUCCESS else "mark_success"]
-
-
-def instance_facts(row: InstanceRow, *, over: bool) -> dict[str, Any]:
+def instance_facts(
+    row: InstanceRow, *, over: bool, notebook: bool = False
+) -> dict[str, Any]:
     """One instance of a mapped task, in a page."""
     waits = row.state in _WAITING
     return {
@@ -311,7 +275,7 @@ def instance_facts(row: InstanceRow, *, over: bool) -> dict[str, Any]:
         "queued": ms(row.queued_at),
         "started": ms(row.started_at),
         "ended": ms(row.ended_at) if row.state in ENDED else None,
-        "actions": _mark(row.state)
-        if over
-        else task_actions(row.state, {}, over=False, mapped=False),
+        "actions": task_actions(
+            row.state, {row.state: 1}, over=over, mapped=False, notebook=notebook
+        ),
     }

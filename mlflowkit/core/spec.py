@@ -152,6 +152,8 @@ class TaskSpec:
     cache: timedelta | None = None
     map_index_template: str = ""
     owner: str = ""
+    #: It does nothing and nobody is told of it: it succeeds without a worker.
+    inert: bool = False
     #: One process for each task instance, instead of one for all of a mapped task's.
     isolate: bool = False
     #: Hash of what the task does (code, captured values, arguments): "did it change?".

@@ -43,6 +43,7 @@ class Cause(StrEnum):
     EXPANDED_TO_NOTHING = "expanded to nothing"
     CANNOT_EXPAND = "cannot expand"
     EXPANDED_AWAY = "no longer in the expansion"
+    NOTHING_TO_DO = "nothing to do"
     PLACE_FOUND = "place found"
     STARTED = "started"
     SUCCEEDED = "succeeded"
@@ -79,6 +80,7 @@ _ATTEMPT_ENDS: Final[Mapping[Cause, TaskState]] = {
 TRANSITIONS: Final[Mapping[TaskState, Mapping[Cause, TaskState]]] = {
     _S.NONE: {
         _C.UPSTREAM_MET: _S.SCHEDULED,
+        _C.NOTHING_TO_DO: _S.SUCCESS,
         _C.UPSTREAM_FAILED: _S.UPSTREAM_FAILED,
         _C.UPSTREAM_SKIPPED: _S.SKIPPED,
         _C.RULE_NOT_MET: _S.SKIPPED,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from mlflowkit.core.run_facts import run_as_asked
 from mlflowkit.core.spec import RETURN_VALUE, AttemptId, DagSpec, RunId, TaskId
 from mlflowkit.core.states import TaskState
 from mlflowkit.core.view import state_of_task
@@ -42,6 +43,7 @@ class Answers:
             "service_stop": self._service_stop,
             "run_states": self._run_states,
             "run_state": self._run_state,
+            "run_instances": self._run_instances,
             "trigger_run": self._trigger_run,
             "dag_facts": self._dag_facts,
             "previous_success": self._previous_success,
@@ -154,6 +156,12 @@ class Answers:
             "tasks": tasks,
             "groups": _groups(found.run.spec),
         }
+
+    def _run_instances(self, attempt: AttemptId) -> Any:
+        """The run that asks: its state, its end, and its task instances with their times."""
+        with self._database.reading() as tx:
+            found = stored.load_run(tx, attempt.run_id)
+        return run_as_asked(found.run) if found is not None else None
 
     def _run_state(self, attempt: AttemptId, run_id: str) -> str | None:
         with self._database.reading() as tx:

@@ -17,9 +17,9 @@ from mlflowkit.engine.service_attempts import (
     callback_id,
 )
 from mlflowkit.engine.turn import Turns
+from mlflowkit.store import outbox, xcoms
 from mlflowkit.store import runs as stored
-from mlflowkit.store import xcoms
-from mlflowkit.store.runs import OutboxEntry
+from mlflowkit.store.outbox import OutboxEntry
 
 if TYPE_CHECKING:
     from mlflowkit.engine.process import EngineProcess, LocalExecutorPort
@@ -85,12 +85,12 @@ class CarryingOut:
 
     def _forget(self, entry: OutboxEntry) -> None:
         with self._engine.database.writing() as tx:
-            stored.drop_outbox(tx, [entry.entry_id])
+            outbox.drop(tx, [entry.entry_id])
 
     def take_up_calls(self) -> None:
         """Callbacks that an earlier engine had still to make."""
         with self._engine.database.reading() as tx:
-            entries = stored.pending_calls(tx)
+            entries = outbox.pending_calls(tx)
         self.work(entries)
 
     def _fetch(self, run_key: int, task_id: str, key: str, map_index: int) -> Any:

@@ -154,7 +154,11 @@ class _Client:
             ArithmeticError,
         ) as exc:
             log.exception("a command was not understood", extra={"action": "bad_command"})
-            self._answer({"error": f"no command: {exc}", "code": "bad_command"})
+            error = (
+                f"the engine does not understand this ({exc}). If mlflowkit was changed or "
+                "upgraded since it started: `mlflowkit engine stop`, and try again."
+            )
+            self._answer({"error": error, "code": "bad_command"})
 
     def _answer(self, body: dict[str, Any]) -> None:
         if self._open:

@@ -43,7 +43,8 @@ from mlflowkit.engine.service_attempts import (
 )
 from mlflowkit.engine.services import ServiceProcesses
 from mlflowkit.engine.turn import TurnResult, Turns
-from mlflowkit.ports import Executor, Loop, Report, RunRequest
+from mlflowkit.ports import Executor, HeldKernels, Loop, Report, RunRequest
+from mlflowkit.store import leases, outbox
 from mlflowkit.store import runs as stored
 from mlflowkit.store.database import open_database
 from mlflowkit.worker import processes
@@ -75,13 +76,14 @@ class EngineProcess(RunsInHand):
         synchronous: str = "NORMAL",
         failpoints_text: str = "",
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        kernels: HeldKernels | None = None,
     ) -> None:
         failpoints.arm(failpoints_text)
         engine_id = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._lock = HomeLock(home)
         try:
             database = open_database(home, synchronous=synchronous)
-            super().__init__(home, database, engine_id, clock)
+            super().__init__(home, database, engine_id, clock, kernels)
             last = self._take_over()
         except BaseException:
             self._lock.release()
@@ -109,8 +111,8 @@ class EngineProcess(RunsInHand):
         self._alive = processes.hold_shared(self.folder / "alive.lock")
         bury_earlier_engines(self.home, self.engine_id)
         with self.saving() as tx:
-            stored.take_lease(tx, self.engine_id, os.getpid(), self._clock())
-            return stored.last_outbox_id(tx)
+            leases.take(tx, self.engine_id, os.getpid(), self._clock())
+            return outbox.last_id(tx)
 
     # ── what executors tell and ask (ports.Engine) ──────────────────────────
 
@@ -177,6 +179,7 @@ class EngineProcess(RunsInHand):
             until.append((self._alarms[0][0] - self._clock()).total_seconds())
         until += self.schedules.seconds_left()
         until += self.later.seconds_left()
+        until += self.open_kernels.seconds_left()
         if not until:
             return 1.0
         return min(max(min(until), 0), 1.0)

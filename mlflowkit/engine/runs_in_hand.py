@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import logging
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -20,21 +20,20 @@ from mlflowkit.core.events import (
     AttemptLost,
     CancelAsked,
     Event,
-    InstanceAsked,
     MarkAsked,
     PastSettled,
     RetryAsked,
     RunOpened,
     TimePassed,
 )
-from mlflowkit.core.machine import Run
-from mlflowkit.core.machine.mark import why_not
 from mlflowkit.core.spec import RunId, TaskId
 from mlflowkit.core.states import RUN_ENDED, RunState
 from mlflowkit.engine import past
+from mlflowkit.engine.asked_of_instances import AskedOfInstances, refuse_parts
 from mlflowkit.engine.backfills import Backfills
 from mlflowkit.engine.gates import Gates
 from mlflowkit.engine.loop import SelectLoop
+from mlflowkit.engine.open_kernels import NoKernels, OpenKernels
 from mlflowkit.engine.owned import OwnedRun
 from mlflowkit.engine.turn import Turns
 from mlflowkit.errors import (
@@ -43,18 +42,20 @@ from mlflowkit.errors import (
     RunStillRunning,
     TaskNotInRun,
 )
-from mlflowkit.ports import Report, RunRequest, Surroundings
+from mlflowkit.ports import HeldKernels, Report, RunRequest, Surroundings
+from mlflowkit.store import outbox
 from mlflowkit.store import runs as stored
 from mlflowkit.store.codec import decode_spec
 from mlflowkit.store.database import Database, Transaction
 from mlflowkit.store.new_runs import new_run
+from mlflowkit.store.outbox import OutboxEntry
 from mlflowkit.store.pools import check_pools
-from mlflowkit.store.runs import OutboxEntry, StoredRun
+from mlflowkit.store.runs import StoredRun
 
 log = logging.getLogger("mlflowkit.engine")
 
 
-class RunsInHand:
+class RunsInHand(AskedOfInstances):
     """The runs of one engine. `EngineProcess` adds the loop that works on them."""
 
     backfills: Backfills
@@ -62,12 +63,19 @@ class RunsInHand:
     _turns: Turns
 
     def __init__(
-        self, home: Path, database: Database, engine_id: str, clock: Callable[[], datetime]
+        self,
+        home: Path,
+        database: Database,
+        engine_id: str,
+        clock: Callable[[], datetime],
+        kernels: HeldKernels | None = None,
     ) -> None:
         self.home, self.database, self.engine_id = home, database, engine_id
         self._clock = clock
         self._owned: dict[RunId, OwnedRun] = {}
         self.gates = Gates(self._owned, self._retry_waits)
+        self.kernels = kernels or NoKernels()
+        self.open_kernels = OpenKernels(home, self._owned, self.kernels)
         #: By DAG, the runs with tasks that wait for the run before.
         self._with_past: dict[str, set[RunId]] = {}
         #: What waits for a turn: reports, events, and decisions to be carried out again.
@@ -137,6 +145,7 @@ class RunsInHand:
         """
         self.resume(run_id)  # one that was interrupted has attempts that are known dead
         self.gates.forget(run_id)
+        self.kernels.release(run_id, (), opened=True)
         self._events.append((run_id, CancelAsked()))
         if not self._retry_waits(run_id):
             self._disown(run_id)
@@ -148,6 +157,7 @@ class RunsInHand:
         code: tuple[str, bytes, Surroundings] | None = None,
         resume: str = "",
         alone: bool = False,
+        parts: Mapping[TaskId, tuple[int, ...]] | None = None,
     ) -> None:
         """Run again what did not succeed (or these tasks and all below), XComs of the rest kept.
 
@@ -157,12 +167,15 @@ class RunsInHand:
             code: Bundle, spec as JSON and surroundings to go on with; None keeps the run's own.
             resume: "cell": notebooks go on from the failed cell. Saved before it begins.
             alone: What waits for the named tasks keeps what it has, if it has ended.
+            parts: Of these mapped tasks only these task instances, by map index.
 
         Raises:
             RunNotFound: there is no such run.
             RunStillRunning: it has not ended.
             TaskNotInRun: it has no such task.
+            NotCleared: it has no such task instances.
         """
+        chosen = parts or {}
         if self._retry_waits(run_id):
             raise RunStillRunning(run_id)
         self._disown(run_id)
@@ -172,13 +185,16 @@ class RunsInHand:
                 raise RunNotFound(run_id, [])
             if not found.run.ended:
                 raise RunStillRunning(run_id)
-            for unknown in set(task_ids) - found.run.nodes.keys():
+            for unknown in {*task_ids, *chosen} - found.run.nodes.keys():
                 raise TaskNotInRun(run_id, unknown, found.run.nodes)
+            refuse_parts(found.run, chosen)
             if code is not None:
                 stored.change_code(tx, found.run_key, *code)
             stored.change_wish(tx, found.run_key, resume)
+        if not resume:
+            self.kernels.release(run_id, {*task_ids, *chosen}, opened=False)
         self._own(run_id)
-        self._events.append((run_id, RetryAsked(task_ids, alone)))
+        self._events.append((run_id, RetryAsked(task_ids, alone, chosen)))
         self.gates.opened(run_id)
 
     def retry_if_ended(self, run_id: RunId, *, whole: bool) -> bool:
@@ -208,62 +224,6 @@ class RunsInHand:
         kinds = (RetryAsked, MarkAsked) if over else RetryAsked
         return any(r == run_id and isinstance(e, kinds) for r, e in self._events)
 
-    def ask_instance(
-        self, run_id: RunId, task_id: TaskId, map_index: int, what: str
-    ) -> bool:
-        """Stop an attempt ("stop"), or end the wait for its next one ("retry_now",
-        "give_up"). Whether this engine works on the run; if not, it is too late.
-
-        Raises:
-            TaskNotInRun: it has no such task.
-        """
-        owned = self._owned.get(run_id)
-        if owned is None or owned.run.ended:
-            return False
-        if task_id not in owned.run.nodes:
-            raise TaskNotInRun(run_id, task_id, owned.run.nodes)
-        self._events.append((run_id, InstanceAsked(task_id, map_index, what)))
-        return True
-
-    def mark(
-        self, run_id: RunId, task_id: TaskId, map_index: int | None, state: str
-    ) -> str:
-        """Say how a task instance ended, or, without an index, all of the task's that can be
-        marked. Why nothing was marked; empty if it was.
-
-        Raises:
-            RunNotFound: there is no such run.
-            RunStillRunning: it was interrupted, or is about to run again.
-            TaskNotInRun: it has no such task.
-        """
-        if self._retry_waits(run_id):
-            raise RunStillRunning(run_id)
-        self._disown(run_id)
-        owned = self._owned.get(run_id)
-        run = owned.run if owned is not None else self._ended_run(run_id)
-        node = run.nodes.get(task_id)
-        if node is None:
-            raise TaskNotInRun(run_id, task_id, run.nodes)
-        indexes = [map_index] if map_index is not None else sorted(node.instances)
-        whys = {i: why_not(run, node, i, state) for i in indexes}
-        fit = tuple(i for i, why in whys.items() if not why)
-        if not fit:
-            return next(iter(whys.values()), "it has no task instance yet")
-        self._own(run_id)
-        self._events.append((run_id, MarkAsked(task_id, fit, state)))
-        if run.ended:
-            self.gates.opened(run_id)
-        return ""
-
-    def _ended_run(self, run_id: RunId) -> Run:
-        with self.database.reading() as tx:
-            found = stored.load_run(tx, run_id)
-        if found is None:
-            raise RunNotFound(run_id, [])
-        if not found.run.ended:
-            raise RunStillRunning(run_id)
-        return found.run
-
     def interrupted(self) -> list[RunId]:
         """Runs that have not ended and that no living engine works on."""
         with self.database.reading() as tx:
@@ -279,7 +239,7 @@ class RunsInHand:
             self._disown(run_id)
             return
         with self.database.reading() as tx:
-            entries = stored.read_outbox(tx, owned.run_key, run_id)
+            entries = outbox.read(tx, owned.run_key, run_id)
         live = set(owned.run.live_attempts())
         launches = (e.decision for e in entries if isinstance(e.decision, Launch))
         saved = {launch.attempt for launch in launches} & live
@@ -345,6 +305,8 @@ class RunsInHand:
         due: set[RunId] = set()
         while self._alarms and self._alarms[0][0] <= now:
             due.add(heapq.heappop(self._alarms)[1])
+        self._events += self.open_kernels.of_due(sorted(due), now)
+        self._events += self.open_kernels.closed(now)
         self._events += [(run_id, TimePassed()) for run_id in sorted(due)]
 
     def _open_runs(self) -> None:

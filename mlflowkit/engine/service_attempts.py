@@ -95,5 +95,7 @@ class ServiceAttempts:
 
 
 def callback_arguments(call: Call, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """What the worker is told: the kind, why, and the task's own exception if it travelled."""
-    return {"kind": call.kind, "why": call.why, "exception": facts.get("exception")}
+    """What the worker is told: the kind, why, from when to when the try went, and the task's
+    own exception if it travelled."""
+    more = {name: facts.get(name) for name in ("started_at", "ended_at", "exception")}
+    return {"kind": call.kind, "why": call.why, **more}

@@ -36,10 +36,10 @@ from mlflowkit.engine.limits import Pools
 from mlflowkit.engine.owned import OwnedRun
 from mlflowkit.errors import IllegalEvent, LeaseLost
 from mlflowkit.ports import Report
-from mlflowkit.store import assets, cached, xcoms
+from mlflowkit.store import assets, cached, leases, outbox, run_log, xcoms
 from mlflowkit.store import runs as stored
 from mlflowkit.store.database import Database, Transaction
-from mlflowkit.store.runs import OutboxEntry
+from mlflowkit.store.outbox import OutboxEntry
 
 log = logging.getLogger("mlflowkit.engine")
 _OUTCOMES = {
@@ -183,7 +183,7 @@ class Turns:
             or instance.state not in HOLDS_PLACE
         ):
             return
-        started_at = instance.started_at
+        queued_at, started_at = instance.queued_at, instance.started_at
         self._apply(work, event, now)
         if isinstance(event, AttemptStarted):
             return
@@ -206,6 +206,7 @@ class Turns:
                 error=report.error,
                 facts=report.facts,
                 bundle=owned.bundle,
+                queued_at=queued_at,
                 started_at=started_at or instance.started_at,
                 ended_at=now,
             )
@@ -244,9 +245,9 @@ class Turns:
     def _save(
         self, tx: Transaction, works: dict[RunId, _Work], now: datetime
     ) -> list[OutboxEntry]:
-        if stored.lease_holder(tx) != self._engine_id:
+        if leases.holder(tx) != self._engine_id:
             raise LeaseLost(self._engine_id)
-        stored.drop_outbox(tx, self._done_entries)
+        outbox.drop(tx, self._done_entries)
         entries: list[OutboxEntry] = []
         for work in works.values():
             if not work.outcome:
@@ -263,9 +264,9 @@ class Turns:
                 assets.add_event(tx, uri, extra, attempt, self._watchers(uri), now)
             for result, attempt in work.results:
                 cached.keep_result(tx, result, key, attempt, now)
-            work.owned.log_seq = stored.append_log(tx, key, work.owned.log_seq, work.log)
+            work.owned.log_seq = run_log.append(tx, key, work.owned.log_seq, work.log)
             first = self._next_entry + len(entries)
-            entries += stored.put_outbox(tx, key, first, work.outcome.decisions)
+            entries += outbox.put(tx, key, first, work.outcome.decisions)
         return entries
 
     def _result(self, works: dict[RunId, _Work], entries: list[OutboxEntry]) -> TurnResult:

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 from mlflowkit.errors.base import MlflowkitError as MlflowkitError
 from mlflowkit.errors.base import UserError as UserError
+from mlflowkit.errors.base import a as a
 from mlflowkit.errors.base import listing as listing
 from mlflowkit.errors.base import suggest as suggest
 from mlflowkit.errors.cells import AmbiguousName as AmbiguousName
@@ -118,11 +119,14 @@ from mlflowkit.errors.graph import RuntimeMissing as RuntimeMissing
 from mlflowkit.errors.graph import UnknownOption as UnknownOption
 from mlflowkit.errors.graph import UnknownUpstream as UnknownUpstream
 from mlflowkit.errors.homes import BadSetting as BadSetting
+from mlflowkit.errors.homes import BadSettingsFile as BadSettingsFile
 from mlflowkit.errors.homes import CannotClean as CannotClean
 from mlflowkit.errors.homes import HomeBusy as HomeBusy
 from mlflowkit.errors.homes import HomeError as HomeError
 from mlflowkit.errors.homes import HomeOnNetwork as HomeOnNetwork
 from mlflowkit.errors.homes import HomeUnwritable as HomeUnwritable
+from mlflowkit.errors.homes import NotCancelled as NotCancelled
+from mlflowkit.errors.homes import NotCleared as NotCleared
 from mlflowkit.errors.homes import NotMarked as NotMarked
 from mlflowkit.errors.homes import RunCleaned as RunCleaned
 from mlflowkit.errors.homes import RunHasEnded as RunHasEnded
@@ -130,7 +134,7 @@ from mlflowkit.errors.homes import RunNotFound as RunNotFound
 from mlflowkit.errors.homes import RunStillRunning as RunStillRunning
 from mlflowkit.errors.homes import ShapeChanged as ShapeChanged
 from mlflowkit.errors.homes import StoreDamaged as StoreDamaged
-from mlflowkit.errors.homes import StoreTooNew as StoreTooNew
+from mlflowkit.errors.homes import StoreOfOtherVersion as StoreOfOtherVersion
 from mlflowkit.errors.homes import TaskNotInRun as TaskNotInRun
 from mlflowkit.errors.internal import BadViewRequest as BadViewRequest
 from mlflowkit.errors.internal import EngineGone as EngineGone
@@ -143,6 +147,7 @@ from mlflowkit.errors.notebooks import BadParameterName as BadParameterName
 from mlflowkit.errors.notebooks import KernelDidNotStart as KernelDidNotStart
 from mlflowkit.errors.notebooks import KernelNotInstalled as KernelNotInstalled
 from mlflowkit.errors.notebooks import KernelWithoutMlflowkit as KernelWithoutMlflowkit
+from mlflowkit.errors.notebooks import NeverAssigned as NeverAssigned
 from mlflowkit.errors.notebooks import NoHeldKernel as NoHeldKernel
 from mlflowkit.errors.notebooks import NoKernel as NoKernel
 from mlflowkit.errors.notebooks import NoParametersCell as NoParametersCell
@@ -153,11 +158,13 @@ from mlflowkit.errors.notebooks import NotebookMissing as NotebookMissing
 from mlflowkit.errors.notebooks import NotInNotebookTask as NotInNotebookTask
 from mlflowkit.errors.notebooks import ReturnMissing as ReturnMissing
 from mlflowkit.errors.notebooks import UnknownInput as UnknownInput
+from mlflowkit.errors.parameters import BadRule as BadRule
 from mlflowkit.errors.parameters import BadSimulation as BadSimulation
 from mlflowkit.errors.parameters import MissingParameter as MissingParameter
 from mlflowkit.errors.parameters import ParameterError as ParameterError
 from mlflowkit.errors.parameters import RuleBroken as RuleBroken
 from mlflowkit.errors.parameters import ScheduledWithoutDefault as ScheduledWithoutDefault
+from mlflowkit.errors.parameters import TooManyArguments as TooManyArguments
 from mlflowkit.errors.parameters import UnknownParameter as UnknownParameter
 from mlflowkit.errors.parameters import WrongEdge as WrongEdge
 from mlflowkit.errors.parameters import WrongType as WrongType

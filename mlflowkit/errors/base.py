@@ -32,6 +32,11 @@ def listing(names: Iterable[str], *, limit: int = 8) -> str:
     return ", ".join(found[:limit]) + more
 
 
+def a(word: str) -> str:
+    """`an int`, `a list`: the name of a type, or another word, as a sentence has it."""
+    return f"an {word}" if word[:1].lower() in "aeio" else f"a {word}"
+
+
 class MlflowkitError(Exception):
     """The root of the tree."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mlflowkit.errors.base import UserError, listing, suggest
+from mlflowkit.errors.base import UserError, a, listing, suggest
 
 
 class GraphError(UserError):
@@ -201,7 +201,7 @@ class NotATask(GraphError):
     def __init__(self, value: object) -> None:
         self.type_name = type(value).__name__
         super().__init__(
-            f"a {self.type_name} is not a task and cannot be joined with >> or <<. "
+            f"{a(self.type_name)} is not a task and cannot be joined with >> or <<. "
             "Call the @task function first: load() >> train(), not load >> train."
         )
 

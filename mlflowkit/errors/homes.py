@@ -20,10 +20,25 @@ class HomeUnwritable(HomeError):
 
     def __init__(self, path: object, why: str) -> None:
         self.path, self.why = path, why
-        super().__init__(
-            f"the home {path} cannot be written: {why}. "
-            "Mend its permissions, or set MLFLOWKIT_HOME to a folder of yours."
+        super().__init__(f"the home {path} cannot be written: {why}. {_way_out(why)}")
+
+
+def _way_out(why: str) -> str:
+    """What to do about it: the words are SQLite's and the system's own."""
+    said = why.lower()
+    if "locked" in said:
+        return (
+            "Another process is writing, or hangs: try again, or look for it with "
+            "`fuser -v` and the path of store.db in that folder."
         )
+    if "full" in said or "no space" in said or "quota" in said:
+        return (
+            "Make room: `mlflowkit clean` deletes what old runs left. "
+            "Or set MLFLOWKIT_HOME to a folder on another disk."
+        )
+    if "file exists" in said or "not a directory" in said:
+        return "A file is in its way: set MLFLOWKIT_HOME to a folder of yours."
+    return "Mend its permissions, or set MLFLOWKIT_HOME to a folder of yours."
 
 
 class HomeOnNetwork(HomeError):
@@ -53,16 +68,18 @@ class StoreDamaged(HomeError):
         )
 
 
-class StoreTooNew(HomeError):
-    """The store was written by a newer mlflowkit."""
+class StoreOfOtherVersion(HomeError):
+    """The store has a schema that this version of mlflowkit does not know."""
 
-    code = "store_too_new"
+    code = "store_of_other_version"
 
     def __init__(self, path: object, found: str, known: str) -> None:
         self.path, self.found, self.known = path, found, known
         super().__init__(
-            f"the store in {path} has version {found}; this mlflowkit knows up to {known}. "
-            "Upgrade mlflowkit: pip install --upgrade mlflowkit"
+            f"the home {path} was made by another version of mlflowkit: its store has the "
+            f"schema revision {found}, this version has {known}. Nothing was changed. "
+            "Upgrade (`pip install --upgrade mlflowkit`), or use another home: set "
+            "MLFLOWKIT_HOME to a new folder."
         )
 
 
@@ -87,8 +104,10 @@ class RunNotFound(UserError):
     def __init__(self, run_id: str, known: Iterable[str]) -> None:
         known = list(known)
         self.run_id = run_id
+        there = f"there are: {listing(known)}" if known else "there are none here yet"
         super().__init__(
-            f"there is no DAG run {shown(run_id)!r} (there are: {listing(known)}).{suggest(run_id, known)}"
+            f"there is no DAG run {shown(run_id)!r} ({there}).{suggest(run_id, known)} "
+            "`mlflowkit runs list` shows them."
         )
 
 
@@ -146,6 +165,32 @@ class NotMarked(UserError):
         )
 
 
+class NotCleared(UserError):
+    """A task instance cannot run again: there is no such one, or it needs no other try."""
+
+    code = "not_cleared"
+
+    def __init__(self, run_id: str, name: str, why: str) -> None:
+        self.run_id, self.name, self.why = run_id, name, why
+        super().__init__(
+            f"task {name!r} of the run {run_id} was not cleared: {why}. "
+            f"`mlflowkit runs show {run_id}` says how it is."
+        )
+
+
+class NotCancelled(UserError):
+    """A task instance cannot be stopped now."""
+
+    code = "not_cancelled"
+
+    def __init__(self, run_id: str, name: str, why: str) -> None:
+        self.run_id, self.name, self.why = run_id, name, why
+        super().__init__(
+            f"task {name!r} of the run {run_id} was not cancelled: {why}. "
+            f"`mlflowkit runs show {run_id}` says how it is."
+        )
+
+
 class RunHasEnded(UserError):
     """A run that has ended was asked to go on where it was interrupted."""
 
@@ -164,11 +209,25 @@ class BadSetting(UserError):
 
     code = "bad_setting"
 
-    def __init__(self, name: str, why: str) -> None:
-        self.name, self.why = name, why
+    def __init__(self, name: str, why: str, given: object = None) -> None:
+        self.name, self.why, self.given = name, why, given
+        value = f" is {shown(repr(given))} and" if given is not None else ""
         super().__init__(
-            f"the setting {name} does not fit: {why}. "
+            f"the setting {name}{value} does not fit: {why}. "
             f"Look at MLFLOWKIT_{name.upper()} and [tool.mlflowkit] in pyproject.toml."
+        )
+
+
+class BadSettingsFile(UserError):
+    """The file with the settings of a project cannot be read."""
+
+    code = "bad_settings_file"
+
+    def __init__(self, path: object, why: str) -> None:
+        self.path, self.why = path, why
+        super().__init__(
+            f"{path} cannot be read: {why}. Mend it: mlflowkit looks there for its settings, "
+            "in [tool.mlflowkit]."
         )
 
 

@@ -22,7 +22,7 @@ class NotebookMissing(NotebookError):
     def __init__(
         self, name: object, looked: Iterable[object], near: Iterable[str] = ()
     ) -> None:
-        self.name, self.looked = str(name), tuple(str(place) for place in looked)
+        self.name, self.looked = str(name), tuple(dict.fromkeys(map(str, looked)))
         super().__init__(
             f"there is no notebook {self.name!r}. Looked at: {', '.join(self.looked)}."
             f"{suggest(self.name.rpartition('/')[2], near)}"
@@ -139,6 +139,21 @@ class ReturnMissing(NotebookError):
         super().__init__(
             f"{path} ran to its end and never assigned {name!r}, which its returns ask for "
             f"(it assigned: {listing(known)}).{suggest(name, known)} "
+            "Assign it in a cell, or take it out of returns."
+        )
+
+
+class NeverAssigned(NotebookError):
+    """A name in `returns` that no cell of the notebook could assign."""
+
+    code = "never_assigned"
+
+    def __init__(self, where: str, name: str, known: Iterable[str]) -> None:
+        known = sorted(known)
+        self.where, self.name, self.known = where, name, tuple(known)
+        super().__init__(
+            f"{where} never assigns {name!r}, which its returns ask for "
+            f"(it assigns: {listing(known)}).{suggest(name, known)} "
             "Assign it in a cell, or take it out of returns."
         )
 

@@ -44,6 +44,36 @@ class RuleBroken(ParameterError):
         )
 
 
+class TooManyArguments(UnknownParameter):
+    """More arguments were given by position than there are parameters."""
+
+    code = "too_many_arguments"
+
+    def __init__(self, where: str, given: int, known: Iterable[str]) -> None:
+        known = list(known)
+        self.where, self.name, self.given = where, f"number {len(known) + 1}", given
+        ParameterError.__init__(
+            self,
+            f"{where} takes at most {len(known)} arguments by position "
+            f"({', '.join(known) or 'none'}), and was given {given}.",
+        )
+
+
+class BadRule(ParameterError):
+    """A rule of a parameter cannot be checked: its `Param` is written wrongly."""
+
+    code = "bad_rule"
+
+    def __init__(
+        self, where: str, name: str, rule: str, value: object, expected: str
+    ) -> None:
+        self.where, self.name, self.rule, self.value = where, name, rule, value
+        super().__init__(
+            f"parameter {name!r} of {where} has the rule {rule}={_short(value)}, which nothing "
+            f"can be checked against: {rule} has to be {expected}. Mend it in its Param(...)."
+        )
+
+
 class ScheduledWithoutDefault(ParameterError):
     """A DAG with a schedule has a parameter that somebody must give."""
 
@@ -72,10 +102,13 @@ class WrongType(ParameterError):
 
     code = "wrong_type"
 
-    def __init__(self, where: str, name: str, expected: str, value: object) -> None:
-        self.where, self.name, self.expected = where, name, expected
+    def __init__(
+        self, where: str, name: str, expected: str, value: object, item: str = ""
+    ) -> None:
+        self.where, self.name, self.expected, self.item = where, name, expected, item
+        given = f"{item} is" if item else "it was given"
         super().__init__(
-            f"parameter {name!r} of {where} should be {expected}, but it was given "
+            f"parameter {name!r} of {where} should be {expected}, but {given} "
             f"{_short(value)} ({type(value).__name__})."
         )
 
@@ -102,5 +135,5 @@ class WrongEdge(ParameterError):
         self.giver, self.given = giver, given
         super().__init__(
             f"parameter {name!r} of {where} should be {expected}, but {giver} is {given} "
-            f"({said_by} says so). Change one of the two, or put a task between them."
+            f"({said_by}). Change one of the two, or put a task between them."
         )

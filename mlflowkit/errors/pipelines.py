@@ -125,9 +125,12 @@ class NoDagInFile(GraphError):
 
     def __init__(self, path: str) -> None:
         self.path = path
+        where, else_ = "at the top level of the file", ""
+        if path.endswith(".ipynb"):
+            where = "in a cell, outside functions"
+            else_ = f" To run the notebook itself: `mlflowkit notebook run {path}`."
         super().__init__(
-            f"{path} defines no DAG. Write one with `with DAG(...):` or @dag, at the top "
-            "level of the file."
+            f"{path} defines no DAG. Write one with `with DAG(...):` or @dag, {where}.{else_}"
         )
 
 

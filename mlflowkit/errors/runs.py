@@ -24,10 +24,12 @@ class RunFailed(MlflowkitError):
         where = (
             f"task {task_id!r} failed: {why}" if task_id else why or "it did not succeed"
         )
-        super().__init__(
-            f"the run {run_id} failed: {where}. Its log: `mlflowkit runs logs {run_id}`; "
+        todo = (
+            f" Its log: `mlflowkit runs logs {run_id}`; "
             f"to go on from there: `mlflowkit runs retry {run_id}`."
         )
+        todo = todo if states is None else ""  # a test has left nothing behind
+        super().__init__(f"the run {run_id} failed: {where.rstrip('.')}.{todo}")
 
 
 class RunInterrupted(MlflowkitError):

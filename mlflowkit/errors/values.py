@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mlflowkit.errors.base import UserError, suggest
+from mlflowkit.errors.base import UserError, a, suggest
 
 
 class ValueError_(UserError):
@@ -21,7 +21,7 @@ class CannotSerialize(ValueError_):
     def __init__(self, where: str, at: str, type_name: str, reason: str) -> None:
         self.where, self.at, self.type_name, self.reason = where, at, type_name, reason
         super().__init__(
-            f"{where}: {at} is a {type_name}, which cannot travel to another process "
+            f"{where}: {at} is {a(type_name)}, which cannot travel to another process "
             f"({reason}). Pass on what it is made from (a path, a name, plain data) and "
             "make it again in the task that needs it."
         )
@@ -49,7 +49,7 @@ class NotExpandable(ValueError_):
         self.where, self.type_name = where, type_name
         super().__init__(
             f"{where}: tasks are mapped over a list, tuple, dict or range, "
-            f"but the value is a {type_name}. Return list(...) or dict(...) of it."
+            f"but the value is {a(type_name)}. Return list(...) or dict(...) of it."
         )
 
 
@@ -139,7 +139,7 @@ class CannotTravel(ValueError_):
         self.reason, self.defined_in = reason, defined_in
         place = f" (see {defined_in})" if defined_in else ""
         super().__init__(
-            f"task {task_id!r} uses {name}, a {type_name}, which cannot travel to the "
+            f"task {task_id!r} uses {name}, {a(type_name)}, which cannot travel to the "
             f"process that runs the task: {reason}{place}. Make it inside the task, or pass "
             "on what it is made from (a path, a name, plain data)."
         )
@@ -179,7 +179,7 @@ class CapturedTooLarge(ValueError_):
         self.task_id, self.name, self.type_name = task_id, name, type_name
         self.size_bytes, self.limit_bytes = size_bytes, limit_bytes
         super().__init__(
-            f"task {task_id!r} uses the global {name}, a {type_name} of "
+            f"task {task_id!r} uses the global {name}, {a(type_name)} of "
             f"{size_bytes / 1e6:.1f} MB; more than {limit_bytes / 1e6:.0f} MB do not travel "
             f"with a task's code. Pass it as an argument: {task_id}({name.rsplit('.', maxsplit=1)[-1]})."
         )

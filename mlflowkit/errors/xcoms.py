@@ -41,15 +41,19 @@ class XComNotThere(XComError):
 
 
 class UnknownXCom(XComError):
-    """A task that has succeeded pushed nothing under the key that was asked for."""
+    """A task that has succeeded pushed nothing under the key that was asked for.
+
+    `task_id` is who asked; it is empty when that was a person.
+    """
 
     code = "unknown_xcom"
 
     def __init__(self, task_id: str, asked: str, key: str, known: Iterable[str]) -> None:
         known = list(known)
         self.task_id, self.asked, self.key = task_id, asked, key
+        who = f"task {task_id!r} asks" if task_id else "you ask"
         super().__init__(
-            f"task {task_id!r} asks for the XCom {key!r} of task {asked!r}, which pushed: "
+            f"{who} for the XCom {key!r} of task {asked!r}, which pushed: "
             f"{listing(known)}.{suggest(key, known)}"
         )
 

@@ -2,16 +2,16 @@
 
     engine ── template (a bundle, open) ── supervisor (a slot) ── child (one task) ── its own processes
 
-Orders wait here, in one queue, and go to whichever slot is free. For mapped tasks
+Orders wait here, and go to whichever slot is free, the runs in turn. For mapped tasks
 whose attempts take a moment each, a slot is given some orders ahead, and gives them
-back when another slot has nothing to do.
+back when another slot has nothing to do, or when they are no longer a matter of a moment.
 """
 
 from __future__ import annotations
 
 import time
-from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,14 @@ from mlflowkit.core.events import (
     AttemptEvent,
     AttemptFailed,
     AttemptLost,
-    AttemptRescheduled,
-    AttemptSkipped,
     AttemptStarted,
-    AttemptSucceeded,
 )
-from mlflowkit.core.spec import AttemptId, TaskId
+from mlflowkit.core.spec import AttemptId
 from mlflowkit.errors import MlflowkitError, UserError
+from mlflowkit.executors.reports import report_of
+from mlflowkit.executors.template_pool import TemplateKey, TemplatePool
 from mlflowkit.executors.templates import Slot, TemplateProcess
+from mlflowkit.executors.waiting import Waiting
 from mlflowkit.ports import Engine, LaunchOrder, Loop, Report, Surroundings
 from mlflowkit.worker.protocol import (
     Answer,
@@ -47,11 +47,8 @@ AHEAD = 16
 SHORT_SECONDS = 0.02
 #: Orders that wait here while attempts are short: the engine's turns are then worth more.
 BACKLOG = 64
-#: Templates that are kept warm though nothing runs in them.
-WARM_TEMPLATES = 3
 REMEMBERED = 1000
 
-TemplateKey = tuple[str, bytes]
 TaskKey = tuple[str, str]
 
 
@@ -68,16 +65,10 @@ class LocalExecutor:
         parallelism: int,
         grace_seconds: float,
     ) -> None:
-        self._loop, self._engine, self._folder = loop, engine, folder
-        self._engine_id, self._parallelism, self._grace = (
-            engine_id,
-            parallelism,
-            grace_seconds,
-        )
-        self._templates: OrderedDict[TemplateKey, TemplateProcess] = OrderedDict()
+        self._engine, self._parallelism, self._grace = engine, parallelism, grace_seconds
+        self._templates = TemplatePool(loop, self, folder, engine_id)
         self._full: dict[TemplateKey, Surroundings] = {}
-        self._dying: list[TemplateProcess] = []
-        self._queue: deque[LaunchOrder] = deque()
+        self._queue = Waiting()
         self._keys: dict[AttemptId, TemplateKey] = {}
         self._slots: dict[AttemptId, Slot] = {}
         self._ended: OrderedDict[AttemptId, None] = OrderedDict()
@@ -86,7 +77,6 @@ class LocalExecutor:
         self._began: dict[AttemptId, float] = {}
         #: Seconds that the attempts of a task take, smoothed.
         self._pace: dict[TaskKey, float] = {}
-        self._count = 0
         #: Surroundings by identity: the object itself (kept alive), its key, and what of it
         #: goes with each order. All the rest is what the template was started with.
         self._known: dict[int, tuple[Surroundings, bytes, Surroundings]] = {}
@@ -106,7 +96,7 @@ class LocalExecutor:
         if len(self._full) > REMEMBERED:
             self._full = {k: v for k, v in self._full.items() if k in self._keys.values()}
         self._full[order.bundle, around] = order.surroundings
-        self._queue.append(replace(order, surroundings=light))
+        self._queue.put(replace(order, surroundings=light))
 
     def _around(self, around: Surroundings) -> tuple[Surroundings, bytes, Surroundings]:
         known = self._known.get(id(around))
@@ -128,37 +118,38 @@ class LocalExecutor:
             self._killed[attempt] = why
             slot.channel.send(Kill(attempt, why, self._grace))
             return
-        for order in list(self._queue):
+        for order in self._queue:
             if order.attempt == attempt:
                 self._queue.remove(order)
                 self._over(attempt)
                 self._engine.report(Report(event=AttemptFailed(attempt, why)))
 
     def close(self) -> None:
-        for template in [*self._templates.values(), *self._dying]:
-            template.kill()
-        deadline = time.monotonic() + 15
-        for template in [*self._templates.values(), *self._dying]:
-            template.bury(deadline)
-        self._templates.clear()
+        self._templates.close()
 
     # ── dispatch ────────────────────────────────────────────────────────────
 
     def _all_short(self) -> bool:
-        return bool(self._slots) and all(
-            self._pace.get((a.run_id, a.task_id), 1.0) < SHORT_SECONDS for a in self._slots
-        )
+        return bool(self._slots) and all(self._is_short(a) for a in self._slots)
 
-    def _busy(self) -> int:
-        return sum(
-            1 for t in self._templates.values() for s in t.slots.values() if s.orders
+    def _is_short(self, attempt: AttemptId) -> bool:
+        """Whether the attempts of its task took a moment each, until now."""
+        return self._pace.get((attempt.run_id, attempt.task_id), 1.0) < SHORT_SECONDS
+
+    def _busy(self) -> Counter[str]:
+        """How many places each run has."""
+        return Counter(
+            next(iter(s.orders)).run_id
+            for t in self._templates
+            for s in t.slots.values()
+            if s.orders
         )
 
     def _dispatch(self) -> None:
         waiting = list[LaunchOrder]()
         busy = self._busy()
-        while self._queue and busy < self._parallelism:
-            order = self._queue.popleft()
+        while self._queue and busy.total() < self._parallelism:
+            order = self._queue.take(busy)
             template = self._template(order)
             if template is None:
                 continue  # it could not be started: the attempt has failed
@@ -169,12 +160,13 @@ class LocalExecutor:
                     continue
                 break
             self._give(slot, order)
-            busy += 1
-        self._queue.extendleft(reversed(waiting))
+            busy[order.attempt.run_id] += 1
+        self._queue.put_back(waiting)
         if self._queue:
             self._give_ahead()
-        elif busy < self._parallelism:
-            self._recall()
+            self._recall(lambda slot: not self._is_short(next(iter(slot.orders))))
+        elif busy.total() < self._parallelism:
+            self._recall(lambda _: True)
 
     def _give(self, slot: Slot, order: LaunchOrder) -> None:
         self._slots[order.attempt] = slot
@@ -184,32 +176,19 @@ class LocalExecutor:
 
     def _template(self, order: LaunchOrder) -> TemplateProcess | None:
         key = self._keys[order.attempt]
-        template = self._templates.get(key)
-        if template is None or template.retired:
-            try:
-                template = self._new_template(key)
-            except OSError as exc:  # its interpreter or its working folder is gone
-                self._over(order.attempt)
-                failed = AttemptFailed(
-                    order.attempt, f"no process can be started: {exc}", False
-                )
-                self._engine.report(Report(event=failed))
-                return None
-            self._templates[key] = template
-            self._retire_old()
-        self._templates.move_to_end(key)
-        return template
+        try:
+            return self._templates.get(key, self._full[key], self._wanted)
+        except OSError as exc:  # its interpreter or its working folder is gone
+            self._over(order.attempt)
+            failed = AttemptFailed(
+                order.attempt, f"no process can be started: {exc}", False
+            )
+            self._engine.report(Report(event=failed))
+            return None
 
-    def _new_template(self, key: TemplateKey) -> TemplateProcess:
-        self._count += 1
-        return TemplateProcess(
-            self._loop,
-            self,
-            self._folder / f"template-{self._count}",
-            key[0],
-            self._full[key],
-            self._engine_id,
-        )
+    def _wanted(self) -> set[TemplateKey]:
+        """The templates that orders wait for."""
+        return {self._keys[order.attempt] for order in self._queue}
 
     def _free_slot(self, template: TemplateProcess, order: LaunchOrder) -> Slot | None:
         """The slot that has been idle longest, so that others can make ready for the next task."""
@@ -228,44 +207,27 @@ class LocalExecutor:
         """Slots whose mapped task is quick get the next of its orders before they ask."""
         for slot in self._busy_slots():
             first = next(iter(slot.orders))
-            task = (first.run_id, first.task_id)
-            if first.map_index < 0 or self._pace.get(task, 1.0) > SHORT_SECONDS:
+            if first.map_index < 0 or not self._is_short(first):
                 continue
             if len(slot.orders) > AHEAD // 2:
                 continue  # several at a time: each message wakes a process
-            while self._queue and len(slot.orders) < AHEAD:
-                order = self._queue[0]
-                if (
-                    order.attempt.run_id,
-                    order.attempt.task_id,
-                ) != task or order.isolate:
+            while len(slot.orders) < AHEAD:
+                order = self._queue.take_next_of(first.run_id, first.task_id)
+                if order is None:
                     break
-                self._give(slot, self._queue.popleft())
+                self._give(slot, order)
 
-    def _recall(self) -> None:
-        """A slot has nothing to do: orders that others hold ahead come back."""
+    def _recall(self, whose: Callable[[Slot], bool]) -> None:
+        """Others could have a place now: orders that these slots hold ahead come back."""
         for slot in self._busy_slots():
-            if len(slot.orders) > 1 and not slot.recalled and slot.channel is not None:
+            ahead = len(slot.orders) > 1 and not slot.recalled
+            if ahead and slot.channel is not None and whose(slot):
                 slot.recalled = True
                 slot.channel.send(Recall())
 
     def _busy_slots(self) -> Iterator[Slot]:
-        for template in self._templates.values():
+        for template in self._templates:
             yield from (s for s in template.slots.values() if s.orders and not s.dead)
-
-    def _retire_old(self) -> None:
-        idle = [
-            k
-            for k, t in self._templates.items()
-            if not any(s.orders for s in t.slots.values())
-        ]
-        wanted = {self._keys[o.attempt] for o in self._queue}
-        for key in idle[: max(len(idle) - WARM_TEMPLATES, 0)]:
-            if key not in wanted:
-                template = self._templates.pop(key)
-                template.retire()
-                self._dying.append(template)
-        self._dying = [t for t in self._dying if not t.all_dead()]
 
     # ── what slots say ──────────────────────────────────────────────────────
 
@@ -317,7 +279,7 @@ class LocalExecutor:
             self._over(attempt)
             self._engine.report(Report(event=AttemptFailed(attempt, why)))
         else:
-            self._queue.appendleft(order)
+            self._queue.put_back([order])
 
     def _answer(self, slot: Slot, ask: Ask) -> None:
         assert slot.channel is not None
@@ -346,11 +308,9 @@ class LocalExecutor:
 
     def template_broken(self, template: TemplateProcess, why: str, story: str) -> None:
         """The code cannot be loaded: whatever waits for it fails, and says why."""
-        key = next((k for k, t in self._templates.items() if t is template), None)
+        key = self._templates.give_up(template)
         if key is None:
             return
-        del self._templates[key]
-        self._dying.append(template)
         loaded = template.ready
         orders = [o for o in self._queue if self._keys[o.attempt] == key]
         if loaded:
@@ -382,34 +342,3 @@ class LocalExecutor:
 
 def tuple_id(attempt: Any) -> AttemptId:
     return AttemptId(*attempt)
-
-
-def report_of(ended: Ended, order: LaunchOrder | None) -> Report:
-    """What a worker says, as the engine hears it."""
-    attempt = ended.attempt
-    event: AttemptEvent
-    if ended.outcome == "succeeded":
-        expanded = order.expanded_keys if order is not None else ()
-        lengths = {
-            k: v.length for k, v in ended.values if k in expanded and v.length is not None
-        }
-        chosen = tuple(map(TaskId, ended.chosen)) if ended.chosen is not None else None
-        event = AttemptSucceeded(attempt, lengths, chosen, ended.halts)
-    elif ended.outcome == "rescheduled" and ended.when is not None:
-        event = AttemptRescheduled(attempt, ended.when)
-    elif ended.outcome == "skipped":
-        event = AttemptSkipped(attempt, ended.why)
-    elif ended.outcome == "lost":
-        event = AttemptLost(attempt, ended.why)
-    else:
-        event = AttemptFailed(attempt, ended.why, ended.retryable)
-    tried = order.try_number if order is not None else 1
-    return Report(
-        event=event,
-        values=ended.values,
-        error=ended.error,
-        facts=ended.facts | ({"try_number": tried} if tried > 1 else {}),
-        assets=ended.assets,
-        cache_key=ended.cache_key,
-        answer=ended.answer,
-    )

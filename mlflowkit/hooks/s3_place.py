@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from mlflowkit.errors import BadS3Place, InvalidS3Url
+from mlflowkit.errors import BadS3Place, InvalidS3Url, a
 
 _URL_SCHEMES: Final = ("s3://", "s3a://", "s3n://")
 
@@ -38,7 +38,7 @@ def place_of(
         InvalidS3Url: a URL without a bucket.
     """
     if not isinstance(key, str):
-        raise BadS3Place(str(key), f"a key is a text, not a {type(key).__name__}")
+        raise BadS3Place(str(key), f"a key is a text, not {a(type(key).__name__)}")
     is_url = key.startswith(_URL_SCHEMES)
     if is_url and bucket:
         raise BadS3Place(

@@ -19,6 +19,7 @@ from traitlets import HasTraits
 from mlflowkit.authoring.params import check_value
 from mlflowkit.core.spec import ParamSpec
 from mlflowkit.errors import MlflowkitError
+from mlflowkit.jupyter import form_picture
 from mlflowkit.jupyter.shown import no_view, widget_of
 from mlflowkit.run_handle import RunHandle
 
@@ -52,8 +53,8 @@ class Field:
         label.tooltip = spec.name
         self.problem = w.HTML("")
         self.problem.add_class("mlflowkit-problem")
-        help_text = str(self.schema.get("description") or "")
-        helped = [w.HTML(_words(help_text))] if help_text else []
+        self.help = str(self.schema.get("description") or "")
+        helped = [w.HTML(_words(self.help))] if self.help else []
         notes = w.VBox([*helped, self.problem], layout=_NOTES)
         self.row = w.HBox([label, self.input, notes], layout=_ROW)
         cast("HasTraits", self.input).observe(lambda _: self.check(), names="value")
@@ -73,6 +74,14 @@ class Field:
         check_value(self.where, replace(self.spec, annotation=""), found)
         return found
 
+    def said(self) -> str:
+        """What it holds, as JSON; as it was typed if that is none."""
+        try:
+            found = self._read()
+        except NotSaid:
+            return str(cast("Any", self.input).value)
+        return "" if found is EMPTY else json.dumps(found, ensure_ascii=False)
+
     def check(self) -> bool:
         """Whether it fits; says beside the field why not."""
         try:
@@ -86,6 +95,8 @@ class Field:
 
 class Form(w.VBox):  # type: ignore[misc]
     """The form of a DAG. `form.run` is the run that its button has started last."""
+
+    _runs_seen_by: Callable[[], None] | None = None
 
     def __init__(self, dag: DAG) -> None:
         spec = dag.spec()
@@ -104,6 +115,7 @@ class Form(w.VBox):  # type: ignore[misc]
         foot = w.HBox([self.button, self.said])
         super().__init__([title, *rows, foot, self.below])
         self.layout.grid_gap = "4px"
+        self.add_class("mlflowkit-form")
         self.button.on_click(lambda _: self.submit())
 
     def submit(self) -> None:
@@ -119,6 +131,8 @@ class Form(w.VBox):  # type: ignore[misc]
             with no_view():
                 self.run = self.dag.run(params=given, wait=False)
             self._show(self.run)
+            if self._runs_seen_by is not None:
+                self._runs_seen_by()
         except MlflowkitError as exc:
             self.said.value = _words(_short(str(exc)), _RED)
         finally:
@@ -129,6 +143,21 @@ class Form(w.VBox):  # type: ignore[misc]
         self.below.children = (widget_of(run),)
         for widget in before:
             widget.close()
+
+    def rows_said(self) -> list[tuple[str, str, str]]:
+        """What it holds, in words: name, value as JSON, help, of each parameter."""
+        return [(name, one.said(), one.help) for name, one in self.fields.items()]
+
+    def on_run(self, tell: Callable[[], None]) -> None:
+        """Call it when the form has started a run, in place of what was called before."""
+        self._runs_seen_by = tell
+
+    def _ipython_display_(self) -> None:
+        if not form_picture.show(self, super()._repr_mimebundle_()):
+            raise NotImplementedError
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        return form_picture.bundle(self)
 
     def close(self) -> None:
         """Close the form and the view below it."""

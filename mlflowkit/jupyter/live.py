@@ -44,7 +44,7 @@ class Channel:
         self.cursor, self._run = str(first["cursor"]), dict(first["run"])
         self.listeners: list[Listener] = []
         #: Called when the run has ended, each time it does; and the end that each knows of.
-        self._at_end: list[tuple[Callable[[], None], list[object]]] = []
+        self._at_end: dict[str, tuple[Callable[[], None], list[object]]] = {}
         self.next, self.called, self.calls = 0.0, time.monotonic(), 0
         self._over = False
 
@@ -64,16 +64,20 @@ class Channel:
         self._call(now, [one for one in listeners if not one.met])
         self._run.update(news["run"])
         self._over = over = bool(self._run["over"])
-        for tell, known in list(self._at_end):
+        for tell, known in list(self._at_end.values()):
             if over and known[0] != self._run["ended"]:
                 known[0] = self._run["ended"]
                 tell()
         self.next = now + (REST if over else STEP)
 
-    def at_end(self, tell: Callable[[], None]) -> None:
-        """Call it whenever the run has ended from now on."""
+    def at_end(self, name: str, tell: Callable[[], None]) -> None:
+        """Call it whenever the run has ended from now on, in place of what has that name."""
         known = self._run["ended"] if self._run["over"] else None
-        self._at_end.append((tell, [known]))
+        self._at_end[name] = (tell, [known])
+
+    def not_at_end(self, name: str) -> None:
+        """Call it no more."""
+        self._at_end.pop(name, None)
 
     def _call(self, now: float, strangers: list[Listener]) -> None:
         """A busy kernel cannot hear a view ask for its first picture: send it unasked."""
@@ -137,6 +141,12 @@ class Pump:
                 if listener in channel.listeners:
                     channel.listeners.remove(listener)
         self.stir()
+
+    def not_at_end(self, name: str) -> None:
+        """What was to be called under that name is not called any more."""
+        with self._lock:
+            for channel in self._channels.values():
+                channel.not_at_end(name)
 
     def stir(self) -> None:
         """Look at once; start the thread if it sleeps."""

@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from mlflowkit.core.graph import graph_of, words
-from mlflowkit.core.graph_svg import html_of, svg_of
+from mlflowkit.core.graph_svg import image_of, svg_of
 from mlflowkit.core.spec import DagSpec
 from mlflowkit.core.view import RunView
 from mlflowkit.errors import MlflowkitError, UserError
@@ -26,7 +26,7 @@ def picture(dag: DAG) -> dict[str, str]:
     run = last_run(spec)
     graph = graph_of(spec, run)
     return {
-        "text/html": html_of(graph),
+        "text/html": image_of(graph),
         "image/svg+xml": svg_of(graph),
         "text/plain": text_of(spec, run),
     }
@@ -59,7 +59,8 @@ def last_run(spec: DagSpec) -> RunView | None:
 
 
 def _last_run(spec: DagSpec) -> RunView | None:
-    from mlflowkit.run_handle import RunHandle, database
+    from mlflowkit.home_store import database
+    from mlflowkit.run_handle import RunHandle
     from mlflowkit.store import reading
 
     folder = home()

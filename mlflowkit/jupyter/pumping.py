@@ -8,7 +8,9 @@ of widgets are handled, all others wait for their turn, in their order.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
@@ -59,6 +61,30 @@ def waited(work: Callable[[], T]) -> T:
     if failed:
         raise failed[0]
     return found[0]
+
+
+@contextmanager
+def napping() -> Iterator[Callable[[float], None]]:
+    """A `sleep(seconds)` that listens to widgets, if this is a kernel's cell."""
+    kernel = kernel_here()
+    if kernel is None:
+        yield time.sleep
+        return
+    inbox = Inbox(kernel)
+
+    def nap(seconds: float) -> None:
+        ends = time.monotonic() + seconds
+        while True:
+            inbox.take()
+            left = ends - time.monotonic()
+            if left <= 0:
+                return
+            time.sleep(min(left, STEP))
+
+    try:
+        yield nap
+    finally:
+        inbox.give_back()
 
 
 class Inbox:

@@ -7,7 +7,7 @@ that is brought up to date when the run ends. Without a front end nothing here m
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mlflowkit.app import interactive
 from mlflowkit.errors import MlflowkitError, RunNotFound
-from mlflowkit.run_handle import RunHandle, RunList, database
+from mlflowkit.home_store import database
+from mlflowkit.run_handle import RunHandle
+from mlflowkit.run_list import RunList
 from mlflowkit.store import reading
 from mlflowkit.store.runs import spec_of
 from mlflowkit.view.static import static_html, static_text
@@ -34,10 +36,10 @@ _quiet: ContextVar[bool] = ContextVar("quiet", default=False)
 #: In a front end of Jupyter, a widget that cannot be shown any more gives way to the picture.
 _GIVE_WAY: Final = (
     "<style>"
-    ".jp-OutputArea-child:not(:has(.mkv)):not(:has(.mlflowkit-still))"
+    ".jp-OutputArea-child:not(:has(.mkv,.mlflowkit-form,.mlflowkit-still))"
     ":not(:has(.jp-RenderedText)):has(+ .jp-OutputArea-child .mlflowkit-still),"
-    ".jp-OutputArea-child:has(.mkv) + .jp-OutputArea-child:has(.mlflowkit-still)"
-    "{display:none}</style>"
+    ".jp-OutputArea-child:has(.mkv,.mlflowkit-form) + "
+    ".jp-OutputArea-child:has(.mlflowkit-still){display:none}</style>"
 )
 
 
@@ -92,7 +94,7 @@ def show(what: RunHandle | RunList) -> bool:
     if isinstance(what, RunHandle):
         _show_picture(what, still)
     else:
-        _publish(_list_bundle(what, still), still)
+        publish(_list_bundle(what, still), still)
     return True
 
 
@@ -122,17 +124,24 @@ def bundle(run: RunHandle, still: str = "") -> dict[str, str]:
     Raises:
         RunNotFound: it is not in the store.
     """
+    return {
+        "text/html": framed(run_html(run), still),
+        "text/plain": static_text(run.view()),
+    }
+
+
+def run_html(run: RunHandle) -> str:
+    """A run as it is now: picture, table, and how it is shown live.
+
+    Raises:
+        RunNotFound: it is not in the store.
+    """
     view = run.view()
     with database(run.home).reading() as tx:
         spec = spec_of(tx, run.run_id)
     if spec is None:
         raise RunNotFound(run.run_id, [])
-    note = _note(run, over=view.ended)
-    html = static_html(spec, view)
-    return {
-        "text/html": _framed(html + note, still),
-        "text/plain": static_text(view),
-    }
+    return static_html(spec, view) + _note(run, over=view.ended)
 
 
 def _note(run: RunHandle, *, over: bool) -> str:
@@ -144,17 +153,18 @@ def _note(run: RunHandle, *, over: bool) -> str:
     )
 
 
-def _framed(html: str, still: str) -> str:
+def framed(html: str, still: str) -> str:
+    """A picture that gives way to the live view beside it: the widget that names `still`."""
     name = f" mlflowkit-still-{still}" if still else ""
     give_way = _GIVE_WAY if still else ""
     return f'{give_way}<div class="mlflowkit-still{name}">{html}</div>'
 
 
 def _show_picture(run: RunHandle, still: str) -> None:
-    _publish(bundle(run, still), still)
+    publish(bundle(run, still), still)
     from mlflowkit.jupyter.live import pump
 
-    pump().channel(run.home, run.run_id).at_end(partial(_renew, run, still))
+    pump().channel(run.home, run.run_id).at_end(still, partial(_renew, run, still))
     pump().stir()
 
 
@@ -163,15 +173,17 @@ def _renew(run: RunHandle, still: str) -> None:
         found = bundle(run, still)
     except (MlflowkitError, OSError):
         return  # it was cleaned away: the picture stays as it is
-    _publish(found, still, update=True)
+    publish(found, still, update=True)
 
 
-def _publish(data: dict[str, str], display_id: str, *, update: bool = False) -> None:
+def publish(
+    data: Mapping[str, object], display_id: str = "", *, update: bool = False
+) -> None:
+    """Show something in the cell, by MIME type; or anew, what was shown under an id."""
     found = shell()
     if found is not None:
-        found.display_pub.publish(
-            data, {}, transient={"display_id": display_id}, update=update
-        )
+        transient = {"display_id": display_id} if display_id else {}
+        found.display_pub.publish(dict(data), {}, transient=transient, update=update)
 
 
 def list_bundle(runs: RunList) -> dict[str, str]:
@@ -193,7 +205,7 @@ def _list_bundle(runs: RunList, still: str) -> dict[str, str]:
     html = f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>{more}"
     if not found:
         html = "<p>no runs yet</p>"
-    return {"text/html": _framed(html, still), "text/plain": repr(runs)}
+    return {"text/html": framed(html, still), "text/plain": repr(runs)}
 
 
 # ── which cell shows what ───────────────────────────────────────────────────
@@ -241,12 +253,21 @@ class Cells:
         cell = str(parent.get("metadata", {}).get("cellId", ""))
         for entry in list(self._widgets):
             same = cell and entry[0] == cell and entry[1] != message
+            if same:
+                self._forget_picture(entry[2].still)
             if same or entry[2].comm is None:
                 self._let_go(entry)
         unseen = [e for e in self._widgets if not e[2].views]
         for entry in unseen[: max(len(unseen) - MOST_UNSEEN, 0)]:
             self._let_go(entry)
         self._widgets.append((cell, message, widget))
+
+    @staticmethod
+    def _forget_picture(still: str) -> None:
+        """Its cell shows another one now."""
+        from mlflowkit.jupyter.live import pump
+
+        pump().not_at_end(still)
 
     def _let_go(self, entry: tuple[str, str, Any]) -> None:
         self._widgets.remove(entry)

@@ -1,7 +1,7 @@
 // @ts-check
 /**
  * The run viewer in a notebook: carries requests of `run_view.js` through a comm, and shows lists
- * of runs. All views of a page share one copy of the viewer, which lies in a model of its own.
+ * of runs. All views of a page share one copy of it and of the viewer: see `widget_loader.js`.
  * Rule: what a person or a task wrote is only ever set as text, never as HTML.
  *
  *     to the kernel      {id, kind, run, payload}; the same id again is the same request
@@ -10,39 +10,10 @@
  * @typedef {{[name: string]: any}} Facts
  */
 
-const SHARED = Symbol.for("mlflowkit.view");
 const AGAIN = [300, 900, 2500, 6000, 15000];
 const HERE = 20_000;
 const BUSY = "The kernel is busy: your click is queued.";
 const GONE = "the kernel is gone. Run the cell again to see the run live";
-
-/** The viewer, loaded once in a page. @param {any} model @returns {Promise<any>} */
-function viewer(model) {
-  const page = /** @type {any} */ (globalThis);
-  const known = (page[SHARED] = page[SHARED] || new Map());
-  const version = model.get("version");
-  if (!known.has(version)) {
-    const loading = load(model, version);
-    known.set(version, loading);
-    loading.catch(() => known.delete(version));
-  }
-  return known.get(version);
-}
-
-/** @param {any} model @param {string} version */
-async function load(model, version) {
-  const shared = await sharedModel(model);
-  const style = document.createElement("style");
-  style.id = `mlflowkit-${version}`;
-  style.textContent = shared.get("style");
-  document.head.append(style);
-  const url = URL.createObjectURL(new Blob([shared.get("module")], { type: "text/javascript" }));
-  try {
-    return await import(/* webpackIgnore: true */ /* @vite-ignore */ url);
-  } finally {
-    URL.revokeObjectURL(url);
-  }
-}
 
 /** @param {any} model @returns {Promise<any>} */
 const sharedModel = (model) => model.widget_manager.get_model(model.get("shared"));
@@ -314,9 +285,9 @@ function onceSeen(place, begin) {
   return () => seen.disconnect();
 }
 
-/** @param {{model: any, el: HTMLElement}} given */
-async function render({ model, el }) {
-  const { mount } = await viewer(model);
+/** Show a view; gives what ends it.
+ * @param {{model: any, el: HTMLElement}} given @param {(...given: any[]) => any} mount */
+export function render({ model, el }, mount) {
   const line = new Line(model);
   const unhide = hideStatic(model.get("still"));
   const show = (/** @type {string} */ run, /** @type {HTMLElement} */ into) =>
@@ -335,5 +306,3 @@ async function render({ model, el }) {
     unhide();
   };
 }
-
-export default { render };

@@ -20,9 +20,9 @@ import traitlets
 
 from mlflowkit.core.screen import ms
 from mlflowkit.errors import MlflowkitError
+from mlflowkit.home_store import database
 from mlflowkit.jupyter.live import Channel, pump
 from mlflowkit.jupyter.pumping import OURS
-from mlflowkit.run_handle import database
 from mlflowkit.store import reading
 from mlflowkit.view import module_text, style_text
 
@@ -34,10 +34,11 @@ HINT: Final = "The live view needs a front end with ipywidgets; the picture belo
 
 
 class Shared(anywidget.AnyWidget):
-    """The viewer's module and style sheet, for all views of a page."""
+    """The viewer's modules and style sheet, for all views of a page."""
 
     _esm = "export default {}"
     module = traitlets.Unicode().tag(sync=True)
+    widget = traitlets.Unicode().tag(sync=True)
     style = traitlets.Unicode().tag(sync=True)
 
 
@@ -47,9 +48,15 @@ def _style() -> str:
 
 
 @lru_cache(maxsize=1)
+def _widget() -> str:
+    return _FOLDER.joinpath("widget.js").read_text(encoding="utf-8")
+
+
+@lru_cache(maxsize=1)
 def version() -> str:
     """What tells one viewer from another: a page may show those of two kernels."""
-    return hashlib.sha256((module_text() + _style()).encode()).hexdigest()[:16]
+    texts = module_text() + _widget() + _style()
+    return hashlib.sha256(texts.encode()).hexdigest()[:16]
 
 
 _shared: list[Shared] = []
@@ -58,14 +65,14 @@ _shared: list[Shared] = []
 def shared_id() -> str:
     """The model id of the shared module; made when there is none, or it was closed."""
     if not _shared or _shared[0].comm is None:
-        _shared[:] = [Shared(module=module_text(), style=_style())]
+        _shared[:] = [Shared(module=module_text(), widget=_widget(), style=_style())]
     return str(_shared[0].model_id)
 
 
 class RunWidget(anywidget.AnyWidget):
     """A run, live; or a list of runs, if `run` is empty."""
 
-    _esm = _FOLDER.joinpath("widget.js").read_text(encoding="utf-8")
+    _esm = _FOLDER.joinpath("widget_loader.js").read_text(encoding="utf-8")
     run = traitlets.Unicode().tag(sync=True)
     shared = traitlets.Unicode().tag(sync=True)
     version = traitlets.Unicode().tag(sync=True)
@@ -131,7 +138,7 @@ class RunWidget(anywidget.AnyWidget):
         if kind in ("hello", "bye", "here"):
             self._greeted(name, kind, run)
         elif self._new(name):
-            if kind == "act":  # may take as long as its engine
+            if kind in ("act", "foresee", "open"):  # may take as long as its engine
                 threading.Thread(
                     target=self._reply, args=(name, kind, run, payload), daemon=True
                 ).start()

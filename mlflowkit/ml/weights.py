@@ -23,6 +23,7 @@ from mlflowkit.errors import (
     WeightsDoNotFit,
     WeightsNotFound,
     WeightsUnavailable,
+    a,
 )
 
 if TYPE_CHECKING:
@@ -169,10 +170,12 @@ def _pickled(path: Path) -> Mapping[str, Tensor]:
         if isinstance(found, Mapping) and isinstance(found.get(wrapper), Mapping):
             found = found[wrapper]
     if not isinstance(found, Mapping) or not found:
-        raise CorruptWeights(path, f"it holds a {type(found).__name__}, not a state dict")
+        raise CorruptWeights(path, f"it holds {a(type(found).__name__)}, not a state dict")
     for key, value in found.items():
         if not isinstance(value, torch.Tensor):
-            raise CorruptWeights(path, f"{key!r} is a {type(value).__name__}, not a tensor")
+            raise CorruptWeights(
+                path, f"{key!r} is {a(type(value).__name__)}, not a tensor"
+            )
     return {str(key).removeprefix("module."): value for key, value in found.items()}
 
 

@@ -7,6 +7,7 @@ The worker hides what it hands over before it does.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
@@ -70,16 +71,37 @@ def ask(what: str, **arguments: Any) -> str | None:
     return found
 
 
+#: What the task was told of secrets: another one may go on in this kernel.
+_told: Final[list[dict[str, Any]]] = []
+
+
 def hide(values: list[str]) -> None:
     """Tell the task of secrets that were met here. Nothing, if it is gone."""
+    _remember({"what": HIDE, "values": values})
     with suppress(OSError, InternalError):
         ask(HIDE, values=values)
 
 
 def guard(values: list[str], what: str) -> None:
     """Tell the task of secrets that nothing it stores may hold. Nothing, if it is gone."""
+    _remember({"what": GUARD, "values": values, "name": what})
     with suppress(OSError, InternalError):
         ask(GUARD, values=values, name=what)
+
+
+def _remember(told: dict[str, Any]) -> None:
+    if told not in _told:
+        _told.append(told)
+
+
+def tell_again() -> None:
+    """Tell another task, which this kernel works for now, of all secrets met here.
+
+    Raises:
+        InternalError, OSError: it is gone.
+    """
+    for each in _told:
+        ask(**each)
 
 
 # ── in the worker ──
@@ -87,20 +109,31 @@ def guard(values: list[str], what: str) -> None:
 
 @contextmanager
 def answering(folder: Path) -> Generator[None, None, None]:
-    """Answer the kernel whose folder this is, in a thread, for the task that runs now."""
+    """Answer the kernel whose folder this is, in a thread, for the task that runs now.
+
+    Entered and left in the loop that waits for the kernel.
+    """
     task = running_task()
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(folder / SOCKET))
     listener.listen()
     server = threading.Thread(target=_serve, args=(listener, task), daemon=True)
-    server.start()
+    loop = asyncio.get_running_loop()
+
+    def begin() -> None:  # most notebooks ask for nothing
+        loop.remove_reader(listener)
+        server.start()
+
+    loop.add_reader(listener, begin)
     try:
         yield
     finally:
+        loop.remove_reader(listener)
         with suppress(OSError):
             listener.shutdown(socket.SHUT_RDWR)  # wakes it
         listener.close()
-        server.join(timeout=5)
+        if server.ident is not None:
+            server.join(timeout=5)
 
 
 def _serve(listener: socket.socket, task: RunningTask | None) -> None:

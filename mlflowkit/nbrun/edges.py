@@ -27,6 +27,12 @@ _ALIASES: Final[Mapping[str, str]] = {
     "PosixPath": "Path",
 }
 _ANYTHING: Final = frozenset({"Any", "object", "Hashable", "Callable", "TypeVar", ""})
+
+
+def _names(kind: str) -> list[str]:
+    return [f"{kind}{bits}" for bits in (8, 16, 32, 64)]
+
+
 #: Classes of which it is known what is one and what is not; what else each of them fits.
 _FITS: Final[Mapping[str, frozenset[str]]] = {
     "None": frozenset(),
@@ -52,6 +58,13 @@ _FITS: Final[Mapping[str, frozenset[str]]] = {
     "Series": frozenset({"Iterable", "Collection"}),
     "ndarray": frozenset({"Iterable", "Collection"}),
     "Tensor": frozenset({"Iterable"}),
+}
+#: numpy's: as given ones they are what they count; as wanted ones, Python's may do, too.
+_NUMPY: Final[Mapping[str, frozenset[str]]] = {
+    "bool_": frozenset({"bool"}),
+    **dict.fromkeys(_names("int"), frozenset({"int", "float", "complex"})),
+    **dict.fromkeys(_names("uint"), frozenset({"int", "float", "complex"})),
+    **dict.fromkeys(_names("float"), frozenset({"float", "complex"})),
 }
 #: Abstract ones: nothing fits them but what says so above.
 _ABSTRACT: Final = frozenset({"Sequence", "Iterable", "Collection", "Mapping"})
@@ -113,11 +126,12 @@ def _can(have: ast.expr, want: ast.expr) -> bool:
 def _names_fit(name: str, other: str) -> bool:
     if name in _ANYTHING or other in _ANYTHING or name == other:
         return True
-    if name not in _FITS or not (other in _FITS or other in _ABSTRACT):
+    fits = _NUMPY.get(name) or _FITS.get(name)
+    if fits is None or not (other in _FITS or other in _ABSTRACT):
         return True
     if other in ("Sequence", "Iterable", "Collection") and name in ("str", "bytes"):
         return False  # as the check of values has it: a text is no list of rows
-    return other in _FITS[name]
+    return other in fits
 
 
 def _insides_fit(name: str, have: list[ast.expr], want: list[ast.expr]) -> bool:
@@ -162,7 +176,8 @@ def _can_literal(have: ast.expr, wanted: list[ast.expr]) -> bool:
             return True
         return any(type(a) is type(b) and a == b for a in mine for b in constants)
     name = _name(have)
-    return name not in _FITS or any(type(one).__name__ == name for one in constants)
+    known = name in _FITS or name in _NUMPY
+    return not known or any(type(one).__name__ == name for one in constants)
 
 
 def _type_of(constant: ast.expr) -> ast.expr:

@@ -20,12 +20,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from mlflowkit.errors import CellFailed
 from mlflowkit.nbrun import holding, injection, parameters, source
-from mlflowkit.nbrun.checkpoint.outside import (
-    ResumeDoubted,
-    forget_checkpoints,
-    hooks_for,
-)
+from mlflowkit.nbrun.checkpoint.outside import ResumeDoubted
+from mlflowkit.nbrun.checkpoint.wanted import forget_checkpoints, hooks_for
 from mlflowkit.nbrun.execution import Execution
+from mlflowkit.nbrun.going_on import HeldKernelHooks, held_hooks
 from mlflowkit.nbrun.outputs import LIMIT
 from mlflowkit.nbrun.plan import Plan
 from mlflowkit.nbrun.prefix.client import SharedPrefix, shared_hooks
@@ -113,6 +111,7 @@ def prepare(
     _, objects = injection.split(order.parameters)
     hooks = hooks_for(order, notebook, language, doubt)
     hooks = shared_hooks(order, notebook, language, hooks)
+    hooks = held_hooks(order, notebook, language, hooks)
     timeout = order.cell_timeout.total_seconds() if order.cell_timeout else None
     return Plan(
         name=path.name,
@@ -131,7 +130,7 @@ def prepare(
         output_limit=output_limit,
         hooks=hooks,
         keep=holding.wanted(order),
-        start=hooks.start if isinstance(hooks, SharedPrefix) else None,
+        start=hooks.start if isinstance(hooks, SharedPrefix | HeldKernelHooks) else None,
     )
 
 

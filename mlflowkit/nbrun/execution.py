@@ -25,9 +25,19 @@ from mlflowkit.errors import (
     TaskSkipped,
     UserError,
 )
-from mlflowkit.nbrun import asking, failures, handing, holding, iofolder, kernels, record
+from mlflowkit.nbrun import (
+    asking,
+    failures,
+    going_on,
+    handing,
+    holding,
+    iofolder,
+    kernels,
+    record,
+)
 from mlflowkit.nbrun.cells import exited, is_run, left_in_peace, may_raise, source_line
 from mlflowkit.nbrun.client import CellClient, Ending
+from mlflowkit.nbrun.holding import may_hold
 from mlflowkit.nbrun.hooks import Restored
 from mlflowkit.nbrun.iofolder import IOFolder, Returned
 from mlflowkit.nbrun.journal import JournaledRecord, now
@@ -67,6 +77,10 @@ class Execution:
         self._left: tuple[int, Left] | None = None
         #: What is said of its kernel, if that is held.
         self._held: Mapping[str, Any] = {}
+        #: The environment that its kernel was given.
+        self._given: Mapping[str, str] = {}
+        #: It is going to be held, and what cells left running in it, too.
+        self._rests = False
         self._io: IOFolder
         self._record: JournaledRecord
         self._kernel: kernels.KernelHandle
@@ -103,6 +117,7 @@ class Execution:
             more[iofolder.ENV_STATE] = str(plan.state_dir)
         env = kernels.kernel_environment(os.environ, **more)
         cells = [cell.source for cell in plan.notebook.cells if is_run(cell)]
+        self._given = env
         start = plan.start or kernels.start_kernel
         return await start(plan.spec, plan.cwd, env, folder, cells)
 
@@ -156,6 +171,15 @@ class Execution:
             output = str(self._plan.output)
             self._held = await holding.hold(self._plan.keep, self._kernel, error, output)
 
+    async def _rest(self, index: int, error: CellFailed) -> None:
+        """Its kernel is going to be held: it has to know how it was left."""
+        plan = self._plan
+        self._rests = not self._stop.wanted and may_hold(plan.keep, self._kernel, error)
+        if self._rests and self._inside:
+            began = self._record.started_at(index) or now()
+            left = going_on.left_behind(plan, index, error, began, self._given)
+            await going_on.rest(self._client, self._io, left)
+
     async def _finish(self, status: str) -> None:
         ending = asyncio.create_task(self._kernel.end())
         await asyncio.sleep(0)  # it has been asked to; meanwhile, the notebook is written
@@ -204,7 +228,8 @@ class Execution:
         finally:
             with suppress(TypeError):  # nbclient's own, where a widget's state is odd
                 self._client.set_widgets_metadata()
-            if self._inside and not self._stop.wanted and self._kernel.has_children():
+            ends = self._inside and not self._stop.wanted and not self._rests
+            if ends and self._kernel.has_children():
                 await self._client.run_silently(
                     f"{INSIDE}.end_children()", kernels.END_SECONDS
                 )
@@ -240,8 +265,9 @@ class Execution:
         """What the hooks say of a cell. Returns whether the notebook ends here, in peace."""
         answer = await self._plan.hooks.before_cell(index, cell)
         if isinstance(answer, Restored):
-            self._record.cell_restored(index, answer.outputs, answer.count)
-            self._tell("cell_ended", index, {"status": "restored", "seconds": 0.0})
+            status = record.KEPT if answer.kept else record.RESTORED
+            self._record.cell_restored(index, answer.outputs, answer.count, status)
+            self._tell("cell_ended", index, {"status": status, "seconds": 0.0})
             return False
         if answer == "skip":
             self._record.cell_passed(index)
@@ -265,6 +291,7 @@ class Execution:
         self._client.teller.end(index, how, seconds)
         await self._plan.hooks.after_cell(index, cell, ending, seconds)
         if failed is not None:
+            await self._rest(index, failed)
             raise failed
         if exited(ending):
             self._left = (index, Left.read(self._io))

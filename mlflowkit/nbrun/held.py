@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,6 +21,8 @@ from mlflowkit.nbrun.kernel_place import Place, here
 
 #: Between the name of a server's folder and its own name of the kernel.
 _MARK = "."
+#: The engine does not stand still for a kernel server that does.
+_ENGINE_SECONDS = 1.0
 #: In the folder that is kept over the attempts of a task instance: copies to work in.
 OPENED = ".opened"
 
@@ -94,15 +96,18 @@ def _opened(path: Path) -> int:
     return os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
 
 
-def held_kernels(home: str | Path | None = None) -> list[HeldKernel]:
+def held_kernels(
+    home: str | Path | None = None, *, seconds: float = 65.0
+) -> list[HeldKernel]:
     """The kernels of failed notebooks that are held, the oldest first.
 
     Args:
         home: Those of runs in this home; None: all of this user.
+        seconds: A kernel server that does not answer for so long holds none.
     """
     wanted = None if home is None else str(Path(home).resolve())
     found: list[HeldKernel] = []
-    for server, folder in _servers():
+    for server, folder in _servers(seconds):
         with suppress(NoForkedKernel):
             found += [_held(folder, one) for one in server.held()]
         server.close()
@@ -110,14 +115,14 @@ def held_kernels(home: str | Path | None = None) -> list[HeldKernel]:
     return sorted(mine, key=lambda one: one.since)
 
 
-def _servers() -> Iterator[tuple[KernelServer, Path]]:
+def _servers(seconds: float = 65.0) -> Iterator[tuple[KernelServer, Path]]:
     parent = here().folder.parent
     for folder in sorted(parent.glob("s*")):
         if not (folder / "server").exists():
             continue
         sock = Place(folder).connect()
         if sock is not None:
-            yield KernelServer(sock), folder
+            yield KernelServer(sock, seconds), folder
 
 
 def _held(folder: Path, told: Mapping[str, Any]) -> HeldKernel:
@@ -139,11 +144,6 @@ def _held(folder: Path, told: Mapping[str, Any]) -> HeldKernel:
         home=facts.get("home", ""),
         connection=told["connection"],
     )
-
-
-def public_name(name: str) -> str:
-    """The id of a kernel that this interpreter's server holds, for everybody."""
-    return f"{here().folder.name}{_MARK}{name}"
 
 
 def of_instance(
@@ -175,6 +175,29 @@ def release(kernel: str) -> bool:
 def release_run(home: str | Path, run_id: str) -> int:
     """End what is held of a run. Returns how many that were."""
     return sum(one.release() for one in held_kernels(home) if one.run_id == run_id)
+
+
+class HomesKernels:
+    """`ports.HeldKernels`, for the engine of a home: it waits for no answer for long."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+
+    def opened(self) -> set[tuple[str, str, int]]:
+        """Run, task and map index of those that somebody has open."""
+        found = held_kernels(self._home, seconds=_ENGINE_SECONDS)
+        return {_where(one) for one in found if one.opened}
+
+    def release(self, run_id: str, task_ids: Collection[str], *, opened: bool) -> None:
+        """End what is held of these tasks of a run; of none: of all."""
+        for one in held_kernels(self._home, seconds=_ENGINE_SECONDS):
+            meant = one.run_id == run_id and (not task_ids or one.task_id in task_ids)
+            if meant and (opened or not one.opened):
+                one.release()
+
+
+def _where(one: HeldKernel) -> tuple[str, str, int]:
+    return one.run_id, one.task_id, -1 if one.map_index is None else one.map_index
 
 
 def reach(kernel: str) -> tuple[KernelServer, str]:

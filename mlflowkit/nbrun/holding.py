@@ -43,11 +43,11 @@ async def hold(
     Returns:
         What the executed notebook says of it: `id`, `until`; empty: it is not held.
     """
-    if keep.seconds <= 0 or kernel.dead or error.status not in _ALIVE:
+    if not may_hold(keep, kernel, error):
+        if keep.seconds > 0 and kernel.why_cold and not kernel.dead:
+            log.info("its kernel is not held: it is a cold one (%s)", kernel.why_cold)
         return {}
-    if not isinstance(kernel, ForkedKernel):
-        log.info("its kernel is not held: it is a cold one (%s)", kernel.why_cold)
-        return {}
+    assert isinstance(kernel, ForkedKernel)
     now = settings()
     limits = {"most": now.held_kernels, "share": now.held_kernels_memory}
     facts = {
@@ -57,10 +57,13 @@ async def hold(
         "notebook": output,
     }
     try:
-        name = held.public_name(await kernel.hold(keep.seconds, facts, limits))
+        name, ended = await kernel.hold(keep.seconds, facts, limits)
     except NoForkedKernel as exc:
         log.info("its kernel is not held: %s", exc)
         return {}
+    for one in ended:
+        named = (one.get("task_id"), one.get("run_id"), now.held_kernels)
+        log.info("the held kernel of %s of %s ended: %d are held, no more", *named)
     await asyncio.to_thread(forget_earlier, keep.owner)
     until = datetime.now(UTC) + timedelta(seconds=keep.seconds)
     told = until.isoformat(timespec="seconds")
@@ -71,6 +74,13 @@ async def hold(
         keep.owner.get("task_id", ""),
     )
     return {"id": name, "until": told}
+
+
+def may_hold(keep: Keep, kernel: KernelHandle, error: CellFailed) -> bool:
+    """Whether a kernel that a failed notebook leaves is to be held, and answers still."""
+    if keep.seconds <= 0 or kernel.dead or error.status not in _ALIVE:
+        return False
+    return isinstance(kernel, ForkedKernel)
 
 
 def wanted(order: NotebookOrder) -> Keep:

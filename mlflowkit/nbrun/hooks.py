@@ -29,6 +29,8 @@ class Restored:
     #: What it had put out then, as nbformat has it, and its number.
     outputs: Sequence[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     count: int | None = None
+    #: It was brought back by nobody: the kernel is the very one where it was run.
+    kept: bool = False
 
 
 #: "run" it; "replay" it (run, and marked as run once more); "skip" it; or it is restored.

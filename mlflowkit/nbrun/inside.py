@@ -89,6 +89,8 @@ def _folder(what: str) -> IOFolder:
 def start() -> None:
     """Make progress reports reach the engine, and crashes say where. Twice is once."""
     masking.tell_with(asking.hide)
+    if not at_start:
+        at_start.update(os.environ)
     # ipykernel watches descriptor 2, and dies with the process: its copy is what we keep.
     stream: Any = getattr(sys.stderr, "_original_stdstream_copy", None) or sys.__stderr__
     faulthandler.enable(stream)
@@ -98,6 +100,8 @@ def start() -> None:
 
 
 _pid: Final[list[int]] = []
+#: The environment before the first cell.
+at_start: Final[dict[str, str]] = {}
 
 
 def _publish(facts: Mapping[str, object]) -> None:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mlflowkit.core.masking import TextStreamMasker
 from mlflowkit.errors import ArtifactNotStored
 from mlflowkit.nbrun.rebuilt import VERSION, rebuild, state_of
-from mlflowkit.nbrun.record import Record
+from mlflowkit.nbrun.record import RESTORED, Record
 from mlflowkit.nbrun.streams import redrawn
 from mlflowkit.nbrun.written import write_notebook
 from mlflowkit.worker import masking
@@ -136,10 +136,15 @@ class JournaledRecord(Record):
         super().cell_passed(cell)
 
     def cell_restored(
-        self, cell: int, outputs: Sequence[dict[str, Any]], count: int | None
+        self,
+        cell: int,
+        outputs: Sequence[dict[str, Any]],
+        count: int | None,
+        status: str = RESTORED,
     ) -> None:
-        self._note("restored", cell=cell, outputs=list(outputs), count=count)
-        super().cell_restored(cell, outputs, count)
+        facts = {"outputs": list(outputs), "count": count, "status": status}
+        self._note("restored", cell=cell, **facts)
+        super().cell_restored(cell, outputs, count, status)
 
     def cell_started(self, cell: int, at: datetime, *, replayed: bool = False) -> None:
         more = {"replayed": True} if replayed else {}

@@ -22,7 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from mlflowkit.nbrun import import_ahead
+from mlflowkit.nbrun import import_ahead, kernel_shell
 from mlflowkit.nbrun.kernel_wire import Wire
 from mlflowkit.worker import processes
 
@@ -123,9 +123,12 @@ def _set_up(folder: Path, args: list[str], key: str) -> Any:
     fd = os.open(connection, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600)
     with os.fdopen(fd, "w") as file:
         json.dump(facts, file)
-    sys.argv = [str(ipykernel_launcher.__file__), "-f", str(connection), *args]
-    app = IPKernelApp.instance(parent_handle=1)  # it watches no parent, and says no hints
-    app.initialize(sys.argv[1:])  # type: ignore[no-untyped-call]
+    if kernel_shell.is_made():
+        app = kernel_shell.take(connection, args)
+    else:
+        sys.argv = [str(ipykernel_launcher.__file__), "-f", str(connection), *args]
+        app = IPKernelApp.instance(parent_handle=1)  # it watches no parent, says no hints
+        app.initialize(sys.argv[1:])  # type: ignore[no-untyped-call]
     import_ahead.streams_are_the_cells()
     import_ahead.filters_are_in_order()
     _quick_shutdown(app.kernel)
@@ -224,6 +227,8 @@ def _end_on(bell: socket.socket, app: Any) -> None:
 
     def leave(*_: object) -> None:
         loop.remove_handler(bell.fileno())
+        for takes_down in (app.close, app.iopub_thread.stop):
+            atexit.unregister(takes_down)  # nobody listens any more
         main_loop.add_callback(main_loop.stop)
 
     loop.add_callback(lambda: loop.add_handler(bell.fileno(), leave, loop.READ))
@@ -245,6 +250,7 @@ def _run(app: Any) -> int:
 def _last_wishes(app: Any) -> None:
     threading._shutdown()  # type: ignore[attr-defined]  # waits for threads that are no daemons
     atexit._run_exitfuncs()
+    app.reset_io()
     with suppress(Exception):  # a person's `__del__` may raise anything
         app.shell.user_ns.clear()
         gc.collect()

@@ -48,11 +48,12 @@ _BEGIN_SECONDS: Final = 20.0
 class KernelServer:
     """A connection to the kernel server. It lives on while this is open.
 
-    Any thread may ask; one question at a time.
+    Any thread may ask; one question at a time, which is answered within `seconds`.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
-        self._wire = Wire(sock)
+    def __init__(self, sock: socket.socket, seconds: float = _ANSWER_SECONDS) -> None:
+        self._wire, self._seconds = Wire(sock), seconds
+        self._folder = Path(sock.getpeername()).parent
         self._asking = threading.Lock()
         self._numbers = itertools.count(1)
 
@@ -66,11 +67,11 @@ class KernelServer:
             number = next(self._numbers)
             try:
                 self._wire.send({**message, "number": number}, files or ())
-                reply, received = self._wire.receive(_ANSWER_SECONDS)
+                reply, received = self._wire.receive(self._seconds)
                 while reply.get("to") != number:  # the answer to one that was given up
                     for fd in received:
                         os.close(fd)
-                    reply, received = self._wire.receive(_ANSWER_SECONDS)
+                    reply, received = self._wire.receive(self._seconds)
             except (
                 OSError
             ) as exc:  # WireClosed and TimeoutError are OSErrors or come as such
@@ -121,6 +122,7 @@ class KernelServer:
             info=known["info"],
             excluded=known["excluded"],
             inside=order.inside,
+            server=self._folder,
             link=link,
         )
 
@@ -156,11 +158,23 @@ class KernelServer:
         Raises:
             NoForkedKernel: it has ended, or is too large.
         """
+        self.hold_in_place_of(lent, seconds, facts, limits)
+        return lent.id
+
+    def hold_in_place_of(
+        self,
+        lent: Lent,
+        seconds: float,
+        facts: Mapping[str, Any],
+        limits: Mapping[str, Any] | None = None,
+    ) -> list[dict[str, Any]]:
+        """As `hold`. Returns the facts of those that had to end in its favour."""
         known = {"ready": lent.pid, "connection": lent.connection, "info": lent.info}
         asked = {"do": "hold", "id": lent.id, "seconds": seconds, "facts": dict(facts)}
         asked |= limits or {}
-        self._ask({**asked, "known": known}, [lent.link.fileno()])
-        return lent.id
+        reply, _ = self._ask({**asked, "known": known}, [lent.link.fileno()])
+        ended: list[dict[str, Any]] = reply["ended"]
+        return ended
 
     def held(self) -> list[dict[str, Any]]:
         """What is held: `id`, `pid`, `connection`, `info`, `facts`, `since` and
@@ -216,6 +230,7 @@ class KernelServer:
             keeper=found["keeper"],
             connection=found["connection"],
             info=found["info"],
+            server=self._folder,
             link=Wire(socket.socket(fileno=files[0])),
         )
 

@@ -19,6 +19,9 @@ from typing import TYPE_CHECKING, Any, Final
 from mlflowkit.nbrun import preload
 from mlflowkit.nbrun.kernel_client import Lent, NoForkedKernel, StartOrder, connect, lend
 from mlflowkit.nbrun.kernel_handle import KernelHandle
+from mlflowkit.nbrun.kernel_place import Place, here
+from mlflowkit.nbrun.kernel_shell import IN_MEMORY
+from mlflowkit.nbrun.off_loop import beside
 from mlflowkit.worker import elsewhere
 
 if TYPE_CHECKING:
@@ -54,7 +57,7 @@ _THIS_PYTHON: Final = frozenset(
     }
 )
 #: What an execution's kernels are told beside what their spec says.
-OWN_ARGS: Final = ("--HistoryManager.hist_file=:memory:",)
+OWN_ARGS: Final = (IN_MEMORY,)
 _LAUNCH: Final = ["-m", "ipykernel_launcher", "-f", "{connection_file}"]
 #: What was held ready shows its output channel at once.
 _WELCOME_SECONDS: Final = 1.0
@@ -87,21 +90,23 @@ class ForkedKernel(KernelHandle):
         seconds: float,
         facts: Mapping[str, Any],
         limits: Mapping[str, Any] | None = None,
-    ) -> str:
+    ) -> tuple[str, list[dict[str, Any]]]:
         """Leave it to the kernel server, which ends it after `seconds`.
 
         From now on this handle lets go of it instead of ending it.
 
         Returns:
-            Its id; see `kernel_client.KernelServer`.
+            Its id for everybody (see `held`), and what is known of the kernels that had
+            to end in its favour.
 
         Raises:
             NoForkedKernel: it cannot be held; why.
         """
-        held = await asyncio.to_thread(_hold, self.lent, seconds, facts, limits)
+        ended = await asyncio.to_thread(_hold, self.lent, seconds, facts, limits)
         self._held = True
         elsewhere.ended(self.lent.keeper)  # the attempt does not wait for it
-        return held
+        place = self.lent.server or here().folder
+        return f"{place.name}.{self.lent.id}", ended
 
     async def _end(self, seconds: float) -> None:
         if not self.dead and not self._held:
@@ -121,8 +126,9 @@ def _hold(
     seconds: float,
     facts: Mapping[str, Any],
     limits: Mapping[str, Any] | None,
-) -> str:
-    return connect().hold(lent, seconds, facts, limits)
+) -> list[dict[str, Any]]:
+    place = Place(lent.server) if lent.server is not None else None
+    return connect(place).hold_in_place_of(lent, seconds, facts, limits)
 
 
 async def start(
@@ -142,35 +148,45 @@ async def start_order(wish: StartOrder, log: Path) -> ForkedKernel:
     Raises:
         NoForkedKernel: it must be a cold one; why.
     """
-    from jupyter_client.asynchronous.client import AsyncKernelClient
-
     wish = replace(wish, inside=True)
     with log.open("wb") as out:
-        lent = await asyncio.to_thread(lend, wish, out.fileno(), out.fileno())
+        lent = await beside(lambda: lend(wish, out.fileno(), out.fileno()), Lent.close)
     elsewhere.started(lent.keeper)
-    client = AsyncKernelClient()
-    connection: Any = {**lent.connection, "key": lent.connection["key"].encode()}
-    client.load_connection_info(connection)
-    client.start_channels(hb=False, stdin=False, control=False)
+    client = client_of(lent.connection)
     kernel = ForkedKernel(client, lent, log)
     try:
-        await _heard(kernel)
+        await heard(client)
     except BaseException:
         await kernel.end(0)
         raise
     return kernel
 
 
-async def _heard(kernel: ForkedKernel) -> None:
-    """Wait until the output channel is known to be open: the kernel greets its listeners."""
+def client_of(connection: Mapping[str, Any]) -> AsyncKernelClient:
+    """A client of a forked kernel, its channels open."""
+    from jupyter_client.asynchronous.client import AsyncKernelClient
+
+    client = AsyncKernelClient()
+    told: Any = {**connection, "key": connection["key"].encode()}
+    client.load_connection_info(told)
+    client.start_channels(hb=False, stdin=False, control=False)
+    return client
+
+
+async def heard(client: AsyncKernelClient) -> None:
+    """Wait until the output channel is known to be open: the kernel greets its listeners.
+
+    Raises:
+        TimeoutError: it does not, and does not answer either.
+    """
     with suppress(Empty):
         while True:
-            message = await kernel.client.iopub_channel.get_msg(timeout=_WELCOME_SECONDS)
+            message = await client.iopub_channel.get_msg(timeout=_WELCOME_SECONDS)
             if message["msg_type"] == "iopub_welcome":
                 return
     from mlflowkit.nbrun.kernels import first_words
 
-    await asyncio.wait_for(first_words(kernel.client), _WELCOME_SECONDS * 10)
+    await asyncio.wait_for(first_words(client), _WELCOME_SECONDS * 10)
 
 
 def order(

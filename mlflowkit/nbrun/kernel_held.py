@@ -1,8 +1,7 @@
 """Kernels that outlive whoever used them, until somebody wants them or their time is up.
 
 Part of the kernel server. Holding a kernel is holding the client's end of its keeper's
-link. Limited in number and in memory: the oldest that nobody
-has open goes first.
+link. Limited in number and in memory: the oldest that nobody has open goes first.
 """
 
 from __future__ import annotations
@@ -14,13 +13,15 @@ from dataclasses import dataclass, field
 from time import time
 from typing import Any, Final
 
-from mlflowkit.nbrun.kernel_pool import Forked
+from mlflowkit.nbrun.kernel_known import Forked
 from mlflowkit.nbrun.kernel_wire import Message
 from mlflowkit.worker import processes
 
 MOST: Final = 3
 #: Of the machine's memory, what held kernels may take together.
 MEMORY_SHARE: Final = 0.25
+#: While one is open, its time is prolonged by this, again and again.
+_OPEN_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True)
@@ -83,34 +84,53 @@ class Held:
         seconds: float,
         facts: dict[str, Any],
         limits: Limits,
-    ) -> str:
-        """Hold a kernel for a time. Returns why not, or nothing."""
+    ) -> tuple[str, list[dict[str, Any]]]:
+        """Hold a kernel for a time.
+
+        Returns:
+            Why not, or nothing; and the facts of those that had to end in its favour.
+        """
         sock = socket.socket(fileno=link)
-        if forked.ended:
+        why = _why_not(forked, limits)
+        if why:
             sock.close()
-            return "it has ended"
+            return why, []
         size = processes.resident_bytes(forked.facts.result()["ready"])
-        if size > limits.size or limits.most < 1:
-            sock.close()
-            if limits.most < 1:
-                return "no kernel is to be held"
-            has = f"it has {size / 2**30:.1f} GB of memory"
-            return f"{has}, more than held kernels may have"
-        self._make_room(limits.most, limits.size - size)
-        timer = asyncio.get_running_loop().call_later(seconds, self.release, forked.name)
+        ended = self._make_room(facts.get("home"), limits.most, limits.size - size)
+        timer = asyncio.get_running_loop().call_later(seconds, self._expire, forked.name)
         held = HeldKernel(forked, sock, facts, time() + seconds, timer)
         self._held[forked.name] = held
-        return ""
+        return "", ended
 
-    def _make_room(self, most: int, limit: float) -> None:
+    def _make_room(self, home: object, most: int, limit: float) -> list[dict[str, Any]]:
+        """Their number is limited in each home, their memory in all together."""
+        ended: list[dict[str, Any]] = []
         while self._held:
-            sizes = [
-                processes.resident_bytes(each.told()["pid"]) for each in self._held.values()
-            ]
-            if len(self._held) < most and sum(sizes) <= limit:
-                return
-            first = min(self._held.values(), key=lambda e: (bool(e.openers), e.since))
+            every = list(self._held.values())
+            mine = [each for each in every if each.facts.get("home") == home]
+            sizes = [processes.resident_bytes(each.told()["pid"]) for each in every]
+            crowd = mine if len(mine) >= most else every
+            if crowd is every and sum(sizes) <= limit:
+                break
+            first = min(crowd, key=lambda e: (bool(e.openers), e.since))
+            ended.append(first.facts)
             self.release(first.forked.name)
+        return ended
+
+    def _expire(self, name: str) -> None:
+        """Its time is up, unless somebody has it open."""
+        held = self._held.get(name)
+        if held is not None and held.openers:
+            self.renew(name, _OPEN_SECONDS)
+        else:
+            self.release(name)
+
+    def drop_homeless(self) -> None:
+        """End those whose home was deleted: nobody finds them any more."""
+        for each in list(self._held.values()):
+            home = each.facts.get("home")
+            if home and not os.path.isdir(home):
+                self.release(each.forked.name)
 
     def told(self) -> list[Message]:
         """What is held, oldest first."""
@@ -137,7 +157,7 @@ class Held:
         if held is None:
             return False
         held.timer.cancel()
-        held.timer = asyncio.get_running_loop().call_later(seconds, self.release, name)
+        held.timer = asyncio.get_running_loop().call_later(seconds, self._expire, name)
         held.until = time() + seconds
         return True
 
@@ -163,3 +183,14 @@ class Held:
         held = self.take(forked.name)
         if held is not None:
             held.link.close()
+
+
+def _why_not(forked: Forked, limits: Limits) -> str:
+    if forked.ended:
+        return "it has ended"
+    if limits.most < 1:
+        return "no kernel is to be held"
+    size = processes.resident_bytes(forked.facts.result()["ready"])
+    if size > limits.size:
+        return f"it has {size / 2**30:.1f} GB of memory, more than held kernels may have"
+    return ""

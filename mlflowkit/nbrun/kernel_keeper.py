@@ -96,8 +96,9 @@ class Keeper:
     def _over(self) -> None:
         _, status, usage = os.wait4(self._kernel, 0)
         processes.kill_all_below()
+        died = {"died": os.waitstatus_to_exitcode(status), "peak": usage.ru_maxrss * 1024}
+        with suppress(OSError):
+            self._client.send(died)  # first: a notebook waits for it
         shutil.rmtree(self._folder, ignore_errors=True)
-        code = os.waitstatus_to_exitcode(status)
-        for wire in (self._client, self._server):
-            with suppress(OSError):
-                wire.send({"died": code, "peak": usage.ru_maxrss * 1024})
+        with suppress(OSError):
+            self._server.send(died)

@@ -64,6 +64,8 @@ class Lent:
         inside: What works inside a notebook's kernel has begun.
         died: Its exit status, negative for a signal; None while it runs.
         peak_bytes: The most memory that it had; known at its end.
+        server: The folder of the server that lent it, which may not be the one that a new
+            kernel comes from by then: a cell may have installed something.
     """
 
     id: str
@@ -75,6 +77,8 @@ class Lent:
     inside: bool = False
     died: int | None = None
     peak_bytes: int = 0
+    #: The folder of the server that lent it; None: it is not known.
+    server: Path | None = None
     link: Wire
 
     def fileno(self) -> int:

@@ -14,8 +14,9 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
+from time import monotonic
 from typing import Final
 
 import mlflowkit
@@ -23,6 +24,8 @@ from mlflowkit.nbrun import private
 
 _SOCKET: Final = "server"
 _BACKLOG: Final = 128
+#: Code that is being worked on is looked at this often.
+_SEEN_SECONDS: Final = 2.0
 #: Our folders that kernels import from.
 _IN_KERNELS: Final = ("nbrun", "nbrun/prefix", "worker", "artifacts", "errors", "core")
 
@@ -49,10 +52,7 @@ class Place:
         """Make the folder, and listen. The starter holds the lock."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(mode=0o700)
-        self._alive = os.open(
-            self.folder / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600
-        )
-        fcntl.flock(self._alive, fcntl.LOCK_EX)
+        self._alive = private.locked(self.folder)
         private.sweep(self.folder.parent)
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         temporary = self.folder / "new"
@@ -136,7 +136,15 @@ def _installed() -> Iterator[str]:
             yield f"{folder} {folder.stat().st_mtime_ns}"
     ours = Path(mlflowkit.__file__).parent
     if not ours.is_relative_to(sysconfig.get_path("purelib")):
-        for folder in (ours, *(ours / name for name in _IN_KERNELS)):
-            with suppress(OSError):
-                times = [e.stat().st_mtime_ns for e in os.scandir(folder)]
-                yield f"{folder} {max(times)} {len(times)}"
+        yield _working_tree(ours, int(monotonic() / _SEEN_SECONDS))
+
+
+@lru_cache(maxsize=1)
+def _working_tree(ours: Path, _: int) -> str:
+    """The state of our own code, looked at anew after a while."""
+    found: list[str] = []
+    for folder in (ours, *(ours / name for name in _IN_KERNELS)):
+        with suppress(OSError):
+            times = [e.stat().st_mtime_ns for e in os.scandir(folder)]
+            found.append(f"{folder} {max(times)} {len(times)}")
+    return " ".join(found)

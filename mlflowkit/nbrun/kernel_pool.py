@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -17,153 +16,41 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Final
 
+from mlflowkit.nbrun.kernel_known import Forked, Listener, Refused
 from mlflowkit.nbrun.kernel_template import COMMAND
-from mlflowkit.nbrun.kernel_wire import Message, Wire, WireClosed
+from mlflowkit.nbrun.kernel_wire import Message, Wire
 from mlflowkit.worker import processes
 
 #: Kernels that wait, for each template and command line.
 READY: Final = 2
 #: The making of a kernel takes a core for a moment: as long as another one waits, that is
-#: left to the notebook that has just begun.
-_LATER_SECONDS: Final = 0.06
+#: left to the notebook that has just begun, until it has ended or runs for a while.
+_LATER_SECONDS: Final = 0.3
+#: After a kernel's end its notebook has still something to put away.
+_AFTER_SECONDS: Final = 0.03
 MOST_TEMPLATES: Final = 4
 #: A template that nobody asked for this long is let go.
 TEMPLATE_IDLE_SECONDS: Final = 600.0
 #: Of the machine's memory, what templates may take.
 _MEMORY_SHARE: Final = 0.25
-_SEND_SECONDS: Final = 10.0
 _LOG_TAIL: Final = 2000
-
-
-class Refused(Exception):
-    """There is no forked kernel for this request; why not."""
-
-
-class Listener:
-    """A wire in the event loop: hands on messages, and says once that it closed."""
-
-    def __init__(
-        self,
-        wire: Wire,
-        hear: Callable[[Message, list[int]], None],
-        closed: Callable[[], None],
-    ) -> None:
-        self.wire, self._hear, self._closed = wire, hear, closed
-        self._open = True
-        wire.sock.settimeout(_SEND_SECONDS)
-        asyncio.get_running_loop().add_reader(wire.fileno(), self._read)
-
-    def _read(self) -> None:
-        try:
-            for message, files in self.wire.ready():
-                self._hear(message, files)
-        except (WireClosed, OSError, ValueError, KeyError):
-            self.close()
-
-    def send(self, message: Message, files: list[int] | None = None) -> bool:
-        """Returns whether it arrived."""
-        try:
-            self.wire.send(message, files or ())
-        except OSError:
-            self.close()
-            return False
-        return True
-
-    def close(self) -> None:
-        """Twice is once."""
-        if self._open:
-            self._open = False
-            asyncio.get_running_loop().remove_reader(self.wire.fileno())
-            self.wire.close()
-            self._closed()
-
-
-class Forked:
-    """One forked kernel with its keeper, from the fork to its end."""
-
-    def __init__(self, name: str, folder: Path, over: Callable[[Forked], None]) -> None:
-        self.name, self.folder, self._over = name, folder, over
-        loop = asyncio.get_running_loop()
-        #: What it said of itself when it was set up; Refused, if it never was.
-        self.facts: asyncio.Future[Message] = loop.create_future()
-        self.facts.add_done_callback(lambda f: f.cancelled() or f.exception())
-        self.ended = False
-        self.keeper_pid = 0
-        folder.mkdir(mode=0o700)
-        server, keeper_server = socket.socketpair()
-        self.client, keeper_client = socket.socketpair()
-        hand_over, kernel_end = socket.socketpair()
-        #: What the template is given: the keeper's ends and the kernel's.
-        self.theirs = [keeper_server, keeper_client, kernel_end]
-        self.keeper = Listener(Wire(server), self._hear_keeper, self._gone)
-        self.hand_over: Wire | None = Wire(hand_over)
-
-    def close_theirs(self) -> None:
-        for sock in self.theirs:
-            sock.close()
-
-    def listen(self) -> None:
-        """Wait for the kernel to say that it is set up."""
-        assert self.hand_over is not None
-        asyncio.get_running_loop().add_reader(self.hand_over.fileno(), self._hear_kernel)
-
-    def _hear_kernel(self) -> None:
-        assert self.hand_over is not None
-        try:
-            for message, _ in self.hand_over.ready():
-                self._settle(message)
-        except (WireClosed, OSError, ValueError):
-            self._settle(None)
-
-    def _settle(self, facts: Message | None) -> None:
-        if self.hand_over is not None:
-            asyncio.get_running_loop().remove_reader(self.hand_over.fileno())
-        if self.facts.done():
-            return
-        if facts is None:
-            self.facts.set_exception(Refused("a forked kernel ended before it was set up"))
-        else:
-            self.facts.set_result(facts)
-
-    def _hear_keeper(self, message: Message, files: list[int]) -> None:
-        self.keeper_pid = message.get("keeper", self.keeper_pid)
-        if "died" in message:
-            self._gone()
-
-    def _gone(self) -> None:
-        if self.ended:
-            return
-        self.ended = True
-        self._settle(None)
-        self.keeper.close()
-        self.let_go()
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self._over(self)
-
-    def let_go(self) -> None:
-        """Close this process's ends of what the client has now."""
-        self.client.close()
-        if self.hand_over is not None:
-            if not self.facts.done():
-                asyncio.get_running_loop().remove_reader(self.hand_over.fileno())
-            self.hand_over.close()
-            self.hand_over = None
-
-    def end(self) -> None:
-        """Orderly, within the keeper's time."""
-        self.keeper.send({"do": "end"})
 
 
 @dataclass(frozen=True)
 class Wish:
-    """What a template must be: the fixed environment, and modules to import ahead."""
+    """What a template must be: the fixed environment, and modules to import ahead.
+
+    With `args`, its kernels have this command line, and it makes what they have alike.
+    """
 
     env: Mapping[str, str]
     preload: tuple[str, ...]
+    args: tuple[str, ...] = ()
 
 
 #: Command line, and whether it is set up only when it is handed over.
@@ -192,7 +79,7 @@ class Template:
         ours, theirs = socket.socketpair()
         self.log = folder / f"template-{id(self):x}.log"
         argv = [sys.executable, "-c", self.command, str(theirs.fileno())]
-        argv += [json.dumps(list(wish.preload)), "{}"]
+        argv += [json.dumps(list(wish.preload)), "{}", json.dumps(list(wish.args))]
         with theirs, self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 argv,
@@ -238,8 +125,17 @@ class Template:
         if not kind[1]:
             self._fill(kind, make, 1)
             loop = asyncio.get_running_loop()
-            loop.call_later(_LATER_SECONDS, self._fill, kind, make, READY)
+            later = loop.call_later(_LATER_SECONDS, self._fill, kind, make, READY)
+            taken.then = partial(self._fill_soon, later, kind, make)
         return taken
+
+    def _fill_soon(
+        self, later: asyncio.TimerHandle, kind: Kind, make: Callable[[], Forked]
+    ) -> None:
+        if not later.cancelled():
+            later.cancel()
+            loop = asyncio.get_running_loop()
+            loop.call_later(_AFTER_SECONDS, self._fill, kind, make, READY)
 
     def _fill(self, kind: Kind, make: Callable[[], Forked], wanted: int) -> None:
         """Have so many kernels wait."""
@@ -268,7 +164,7 @@ class Templates:
         self._held: dict[str, Template] = {}
 
     def get(self, wish: Wish) -> Template:
-        key = json.dumps([sorted(wish.env.items()), sorted(wish.preload)])
+        key = json.dumps([sorted(wish.env.items()), sorted(wish.preload), wish.args])
         found = self._held.get(key)
         if found is None or found.dead:
             self._make_room()

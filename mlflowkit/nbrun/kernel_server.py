@@ -22,7 +22,9 @@ from typing import Final
 
 from mlflowkit.nbrun import kernel_place
 from mlflowkit.nbrun.kernel_held import MEMORY_SHARE, MOST, Held, Limits
-from mlflowkit.nbrun.kernel_pool import Forked, Listener, Refused, Templates, Wish
+from mlflowkit.nbrun.kernel_known import Forked, Listener, Refused
+from mlflowkit.nbrun.kernel_pool import Templates, Wish
+from mlflowkit.nbrun.kernel_shell import IN_MEMORY
 from mlflowkit.nbrun.kernel_wire import Message, Wire
 from mlflowkit.nbrun.prefix.held import Prefixes
 from mlflowkit.worker import processes
@@ -65,6 +67,7 @@ class Server:
                 await asyncio.wait_for(self._over.wait(), min(self._idle / 4 + 0.05, 15))
             self._templates.drop_idle()
             self._prefixes.drop_idle()
+            self._held.drop_homeless()
             if self._is_idle() and self._place.may_leave():
                 break
         loop.remove_reader(listening.fileno())
@@ -148,14 +151,15 @@ class Server:
     # ── kernels ─────────────────────────────────────────────────────────────
 
     async def _start(self, message: Message, _: list[int]) -> tuple[Message, list[int]]:
-        wish = Wish(message["env"], tuple(message["preload"]))
+        args, late = tuple(message["args"]), bool(message["late"])
+        alike = IN_MEMORY in args and not late
+        wish = Wish(message["env"], tuple(message["preload"]), args if alike else ())
         async with asyncio.timeout(START_SECONDS):
             shared = message.get("prefix")
             template = self._prefixes.get(shared) if shared else self._templates.get(wish)
             about = await asyncio.shield(template.facts)
             _check_nothing_hides(Path(message["cwd"]), set(about["names"]))
-            late = bool(message["late"])
-            forked = template.take((tuple(message["args"]), late), self._make)
+            forked = template.take((args, late), self._make)
             facts = {} if late else await asyncio.shield(forked.facts)
         if forked.ended or forked.hand_over is None:
             raise Refused("a forked kernel ended before it was handed over")
@@ -186,10 +190,10 @@ class Server:
             forked.facts.set_result(message["known"])
         limits = Limits(message.get("most", MOST), message.get("share", MEMORY_SHARE))
         seconds, facts = message["seconds"], message["facts"]
-        why = self._held.hold(forked, files[0], seconds, facts, limits)
+        why, ended = self._held.hold(forked, files[0], seconds, facts, limits)
         if why:
             raise Refused(why)
-        return {"held": message["id"]}, []
+        return {"held": message["id"], "ended": ended}, []
 
     async def _list_held(self, _: Message, __: list[int]) -> tuple[Message, list[int]]:
         return {"held": self._held.told()}, []

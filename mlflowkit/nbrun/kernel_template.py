@@ -16,6 +16,7 @@ import select
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, NoReturn
 
@@ -37,12 +38,13 @@ _AS_COLD: Final = (
 )
 #: What our own cells need at once; nothing of it is heavy.
 _OURS: Final = (
-    "mlflowkit.nbrun.checkpoint.ambient",
+    "mlflowkit.nbrun.checkpoint.inside",
     "mlflowkit.nbrun.checkpoint.memory",
     "mlflowkit.nbrun.inside",
     "mlflowkit.nbrun.iofolder",
     "mlflowkit.nbrun.kernel_child",
     "mlflowkit.nbrun.kernel_keeper",
+    "mlflowkit.nbrun.kernel_shell",
     "mlflowkit.nbrun.kernel_tuning",
 )
 
@@ -50,8 +52,8 @@ _OURS: Final = (
 def main() -> None:
     """Import, say so, and fork on request until the server is gone."""
     original = dict(os.environ)
-    link, wanted, left_out = int(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3]
-    excluded: dict[str, str] = json.loads(left_out)
+    link, wanted, left_out, args = int(sys.argv[1]), *map(json.loads, sys.argv[2:5])
+    excluded: dict[str, str] = left_out
     if sys.path and sys.path[0] == "":
         del sys.path[0]
     from mlflowkit.nbrun.kernel_wire import Wire
@@ -61,6 +63,8 @@ def main() -> None:
     wire = Wire(socket.socket(fileno=os.dup(link)))
     os.set_inheritable(wire.fileno(), False)
     names = _import_all(wanted, excluded, link, original)
+    if args:
+        _make_shell(args, lambda: _anew([wanted, excluded, []], link, original))
     os.close(link)
     _nothing_to_take_apart()
     gc.collect()
@@ -78,6 +82,7 @@ def _import_all(
         with suppress(ImportError):
             import_module(name)
     cold = set(sys.modules)
+    _cold.update(cold)
     if not os.environ.get("MPLBACKEND"):  # as ipykernel sets it before the first cell
         os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
     for name in _OURS:
@@ -90,7 +95,7 @@ def _import_all(
         why = import_ahead(name)
         if why:
             excluded[name] = why
-            _again(wanted, excluded, link, original)
+            _anew([wanted, excluded, *map(json.loads, sys.argv[4:])], link, original)
     found = {name.partition(".")[0] for name in set(sys.modules) - cold}
     return sorted(found - {name.partition(".")[0] for name in cold})
 
@@ -110,15 +115,25 @@ def _nothing_to_take_apart() -> None:
             found.atexit = False
 
 
-def _again(
-    wanted: list[str], excluded: dict[str, str], link: int, original: dict[str, str]
-) -> NoReturn:
-    """A module was imported in vain: no trace of it may stay."""
+#: Modules that a cold kernel has imported, by name.
+_cold: Final[set[str]] = set()
+
+
+def _make_shell(args: list[str], again: Callable[[], NoReturn]) -> None:
+    """What its kernels have alike; without it, where ipykernel is another than is known."""
+    from mlflowkit.nbrun import kernel_shell
+
+    try:
+        kernel_shell.make(args, _cold)
+    except Exception:  # noqa: BLE001 - whatever it is: kernels are set up one by one then
+        again()
+
+
+def _anew(words: list[Any], link: int, original: dict[str, str]) -> NoReturn:
+    """Something was done in vain: no trace of it may stay."""
     os.set_inheritable(link, True)
-    command = [sys.executable, "-c", COMMAND, str(link)]
-    os.execve(
-        sys.executable, [*command, json.dumps(wanted), json.dumps(excluded)], original
-    )
+    command = [sys.executable, "-c", COMMAND, str(link), *map(json.dumps, words)]
+    os.execve(sys.executable, command, original)
 
 
 #: What the server has a fresh interpreter run.

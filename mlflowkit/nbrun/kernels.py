@@ -32,6 +32,7 @@ __all__ = [
     "KernelHandle",
     "first_words",
     "kernel_environment",
+    "reply_to",
     "start_kernel",
 ]
 
@@ -239,7 +240,7 @@ async def first_words(client: AsyncKernelClient) -> dict[str, Any]:
     while True:
         asked = client.kernel_info()
         if not reply:
-            reply = await _reply_to(client, asked)
+            reply = await reply_to(client, asked)
         try:
             await client.iopub_channel.get_msg(timeout=0.2)
         except Empty:
@@ -247,7 +248,8 @@ async def first_words(client: AsyncKernelClient) -> dict[str, Any]:
         return reply
 
 
-async def _reply_to(client: AsyncKernelClient, asked: str) -> dict[str, Any]:
+async def reply_to(client: AsyncKernelClient, asked: str) -> dict[str, Any]:
+    """Wait for the reply to a request, by its id: its content."""
     while True:
         message = await client.shell_channel.get_msg(timeout=None)
         if message["parent_header"].get("msg_id") == asked:

@@ -1,21 +1,14 @@
 """Opening a failure: JupyterLab on a copy of the executed notebook, in the kernel that failed.
 
-The record of the run is never what a person edits. The server listens on the loopback
-alone, with a token that stands in no command line.
+The record of the run is never what a person edits. `opened_lab` has the server.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
-import secrets
-import shutil
-import subprocess
-import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -23,12 +16,9 @@ from mlflowkit.core.spec import UNMAPPED
 from mlflowkit.errors import NoHeldKernel
 from mlflowkit.nbrun import held
 from mlflowkit.nbrun.held import HeldKernel
+from mlflowkit.nbrun.opened_lab import HomesLab
 
 KERNEL: Final = "mlflowkit-held"
-#: JupyterLab listens after this long, or it is said that it does not.
-_START_SECONDS: Final = 60.0
-#: A server whose pages are closed ends by itself.
-_IDLE_SECONDS: Final = 900
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +72,10 @@ def find(home: Path, run_id: str, task_id: str, map_index: int | None) -> HeldKe
 
 
 def open_kernel(kernel: HeldKernel, *, lab: bool = True, browser: bool = True) -> Opened:
-    """Open a held kernel.
+    """Open a held kernel. The kernels of one home are opened in one JupyterLab.
 
     Args:
-        lab: Start JupyterLab on it.
+        lab: Show it in JupyterLab, which is started where none runs.
         browser: Show it in the browser.
 
     Raises:
@@ -96,12 +86,21 @@ def open_kernel(kernel: HeldKernel, *, lab: bool = True, browser: bool = True) -
     file = kernel.connection_file()
     if not lab:
         return Opened(kernel, notebook, file)
-    url, pid = _start_lab(kernel, folder, notebook)
+    place = HomesLab.of(kernel)
+    page = place.link_to(folder) / notebook.name
+    place.write_spec(spec_of(kernel), kernel)
+    running = place.running_or_started()
+    url = f"{running.url}lab/tree/{quote(str(page))}?token={running.token}"
     if browser:
         import webbrowser
 
         webbrowser.open(url)
-    return Opened(kernel, notebook, file, url, pid)
+    return Opened(kernel, notebook, file, url, running.pid)
+
+
+def spec_of(kernel: HeldKernel) -> str:
+    """The name of the kernel spec that leads to it."""
+    return f"{KERNEL}-{hashlib.sha256(kernel.id.encode()).hexdigest()[:12]}"
 
 
 def _copy(kernel: HeldKernel, folder: Path) -> Path:
@@ -112,77 +111,9 @@ def _copy(kernel: HeldKernel, folder: Path) -> Path:
         return path
     found: dict[str, Any] = json.loads(source.read_text(encoding="utf-8"))
     found["metadata"]["kernelspec"] = {
-        "name": KERNEL,
+        "name": spec_of(kernel),
         "display_name": f"failed: {kernel.task}",
         "language": "python",
     }
     path.write_text(json.dumps(found, indent=1, ensure_ascii=False), encoding="utf-8")
     return path
-
-
-def _write_spec(kernel: HeldKernel, folder: Path) -> None:
-    from mlflowkit.nbrun.provisioner import ENV_ATTACH, spec_of_this
-
-    place = folder / "kernels" / KERNEL
-    place.mkdir(parents=True, exist_ok=True)
-    spec = spec_of_this(f"failed: {kernel.task}") | {"env": {ENV_ATTACH: kernel.id}}
-    (place / "kernel.json").write_text(json.dumps(spec))
-
-
-def _start_lab(kernel: HeldKernel, folder: Path, notebook: Path) -> tuple[str, int]:
-    jupyter = folder / ".jupyter"
-    shutil.rmtree(jupyter, ignore_errors=True)
-    jupyter.mkdir(mode=0o700)
-    _write_spec(kernel, jupyter)
-    token = secrets.token_urlsafe(24)
-    before = os.environ.get("JUPYTER_PATH", "")
-    env = {
-        **{name: value for name, value in os.environ.items() if name != "JPY_PARENT_PID"},
-        "JUPYTER_PATH": os.pathsep.join([str(jupyter), *([before] if before else [])]),
-        "JUPYTER_RUNTIME_DIR": str(jupyter / "runtime"),
-        "JUPYTER_TOKEN": token,
-    }
-    options = {
-        "ServerApp.ip": "127.0.0.1",
-        "ServerApp.port": "0",
-        "ServerApp.root_dir": str(folder),
-        "ServerApp.open_browser": "False",
-        "ServerApp.shutdown_no_activity_timeout": str(_IDLE_SECONDS),
-        "MappingKernelManager.cull_idle_timeout": str(_IDLE_SECONDS),
-        "KernelManager.autorestart": "False",
-        "AsyncKernelManager.autorestart": "False",
-    }
-    argv = [sys.executable, "-m", "jupyterlab"]
-    argv += [f"--{name}={value}" for name, value in options.items()]
-    argv += ["--allow-root"] if os.geteuid() == 0 else []
-    log = jupyter / "log"
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            argv,
-            env=env,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
-            start_new_session=True,
-        )
-    told = _listening(process, jupyter / "runtime", log)
-    return f"{told['url']}lab/tree/{quote(notebook.name)}?token={token}", process.pid
-
-
-def _listening(
-    process: subprocess.Popen[bytes], runtime: Path, log: Path
-) -> Mapping[str, Any]:
-    until = monotonic() + _START_SECONDS
-    path = runtime / f"jpserver-{process.pid}.json"
-    while process.poll() is None and monotonic() < until:
-        try:
-            found: dict[str, Any] = json.loads(path.read_text())
-        except (OSError, ValueError):
-            sleep(0.05)
-            continue
-        return found
-    process.kill()
-    process.wait()
-    last = log.read_text(errors="replace").strip().splitlines()[-1:]
-    raise NoHeldKernel("", "", f"JupyterLab did not start: {' '.join(last)}")

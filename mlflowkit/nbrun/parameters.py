@@ -90,7 +90,7 @@ def check_notebook(
     """As `check`, for a notebook that is loaded."""
     where = f"notebook {path.name}"
     for name in parameters:
-        _check_name(where, name)
+        check_name(where, name)
     if len(source.tagged(notebook, "parameters")) > 1:
         warnings.warn(
             f"{where} has more than one cell tagged 'parameters': the first is used, as in "
@@ -108,30 +108,38 @@ def check_notebook(
     for name, value in parameters.items():
         if name not in by_name:
             raise UnknownParameter(where, name, by_name)
-        _check_type(where, by_name[name], value)
+        check_type(where, by_name[name], value)
 
 
-def _check_name(where: str, name: str) -> None:
+def check_name(where: str, name: str) -> None:
     if keyword.iskeyword(name):
         raise BadParameterName(where, name, "it is a word of Python's own")
     if not name.isidentifier():
         raise BadParameterName(where, name, "a variable cannot have this name")
 
 
-def _check_type(where: str, parameter: NotebookParameter, value: object) -> None:
+def check_type(
+    where: str, parameter: NotebookParameter, value: object, item: str = ""
+) -> None:
+    """Raises WrongType when a value is not what the annotation, or the default, says.
+
+    Args:
+        item: Which item of what is mapped over it is, in words.
+    """
     if isinstance(value, Secret):
         value = types.SecretValue(value)
     if parameter.annotation:
         optional = parameter.default is None
-        types.check_annotation(where, parameter.name, parameter.annotation, value, optional)
+        said = parameter.annotation
+        types.check_annotation(where, parameter.name, said, value, optional, item)
     elif parameter.default is not COMPUTED:
-        types.check_like(where, parameter.name, parameter.default, value)
+        types.check_like(where, parameter.name, parameter.default, value, item)
 
 
 def takes(parameter: NotebookParameter, value: object) -> bool:
     """Whether a value fits, as far as the annotation or the default say."""
     try:
-        _check_type("", parameter, value)
+        check_type("", parameter, value)
     except WrongType:
         return False
     return True

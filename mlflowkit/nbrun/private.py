@@ -32,10 +32,7 @@ class PrivateFolder:
         folder = parent()
         sweep(folder)
         self.path = Path(tempfile.mkdtemp(prefix="k", dir=folder))
-        self._lock = os.open(
-            self.path / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600
-        )
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self._lock = locked(self.path)
         return self
 
     def __exit__(
@@ -46,6 +43,15 @@ class PrivateFolder:
     ) -> None:
         shutil.rmtree(self.path, ignore_errors=True)
         os.close(self._lock)
+
+
+def locked(folder: Path) -> int:
+    """A descriptor of the folder's lock, which is held from the moment it is to be seen."""
+    unseen = folder / "locking"
+    lock = os.open(unseen, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    unseen.rename(folder / "lock")
+    return lock
 
 
 def parent() -> Path:

@@ -29,22 +29,14 @@ def rebuild(journal: Path) -> NotebookNode:
     Raises:
         NotebookInvalid: the journal has not even a whole first line.
     """
-    from nbformat import from_dict
-
     changes = _read(journal)
     first = next(changes, None)
     if first is None or first.get("op") != "begin":
         problem = "the execution ended before anything was written down"
         raise NotebookInvalid(journal, problem, "Run the notebook again.")
-    notebook = from_dict(first["nb"])  # type: ignore[no-untyped-call]  # untyped
-    rebuilt = Record(notebook, first["limit"])
-    latest = datetime.fromisoformat(first["at"])
-    if "state" in first:
-        rebuilt.go_on(first["state"])
-    else:
-        rebuilt.begin(latest)
+    rebuilt, latest = begun(first), datetime.fromisoformat(first["at"])
     for change in changes:
-        _apply(rebuilt, change)
+        applied(rebuilt, change)
         latest = datetime.fromisoformat(change["at"]) if "at" in change else latest
     for cell in rebuilt.running():
         started = rebuilt.started_at(cell) or latest
@@ -55,6 +47,19 @@ def rebuild(journal: Path) -> NotebookNode:
     return result
 
 
+def begun(first: dict[str, Any]) -> Record:
+    """The record that a journal's first line begins with."""
+    from nbformat import from_dict
+
+    notebook = from_dict(first["nb"])  # type: ignore[no-untyped-call]  # untyped
+    made = Record(notebook, first["limit"])
+    if "state" in first:
+        made.go_on(first["state"])
+    else:
+        made.begin(datetime.fromisoformat(first["at"]))
+    return made
+
+
 def _read(journal: Path) -> Iterator[dict[str, Any]]:
     with journal.open("rb") as lines:
         for line in lines:
@@ -63,7 +68,8 @@ def _read(journal: Path) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
-def _apply(rebuilt: Record, change: dict[str, Any]) -> None:
+def applied(rebuilt: Record, change: dict[str, Any]) -> None:
+    """Apply one other line of a journal."""
     outputs, cell = rebuilt.outputs, change.get("cell", -1)
     match change["op"]:
         case "passed":
@@ -73,7 +79,8 @@ def _apply(rebuilt: Record, change: dict[str, Any]) -> None:
             at = datetime.fromisoformat(change["at"])
             rebuilt.cell_started(cell, at, replayed=replayed)
         case "restored":
-            rebuilt.cell_restored(cell, change["outputs"], change["count"])
+            facts = (change["outputs"], change["count"], change["status"])
+            rebuilt.cell_restored(cell, *facts)
         case "ended":
             at = datetime.fromisoformat(change["at"])
             rebuilt.cell_ended(

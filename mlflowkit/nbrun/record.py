@@ -4,8 +4,8 @@ Honest by construction: a cell begins as "not run" and changes only when somethi
 happened to it. `metadata.mlflowkit` is ours; `metadata.papermill` says the same in
 papermill's words, so that its readers go on working.
 
-    mlflowkit      not run   running   completed   failed  timeout  killed  interrupted  skipped  restored
-    papermill      pending   running   completed   failed  ───────────────────────────   pending  completed
+    mlflowkit      not run   running   completed   failed  timeout  killed  interrupted  skipped  restored  kept
+    papermill      pending   running   completed   failed  ───────────────────────────   pending  completed ────
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ INTERRUPTED: Final = "interrupted"
 SKIPPED: Final = "skipped"
 #: Not run: what it made was brought back from an earlier attempt.
 RESTORED: Final = "restored"
+#: Not run: an earlier attempt ran it in this very kernel, which was held.
+KEPT: Final = "kept"
 
 _PAPERMILL: Final = {
     NOT_RUN: "pending",
@@ -93,14 +95,18 @@ class Record:
             node.metadata["papermill"].update({"status": "completed", "exception": False})
 
     def cell_restored(
-        self, cell: int, outputs: Sequence[dict[str, Any]], count: int | None
+        self,
+        cell: int,
+        outputs: Sequence[dict[str, Any]],
+        count: int | None,
+        status: str = RESTORED,
     ) -> None:
         """The cell was not run: what it made then is there, and what it put out stands."""
         for output in outputs:
             self.outputs.output(cell, dict(output))
         node = self.notebook.cells[cell]
         node.execution_count = count
-        node.metadata["mlflowkit"] = {"status": RESTORED}
+        node.metadata["mlflowkit"] = {"status": status}
         node.metadata["papermill"]["status"] = "completed"
 
     def cell_started(self, cell: int, at: datetime, *, replayed: bool = False) -> None:

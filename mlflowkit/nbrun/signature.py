@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
 from pathlib import Path
 from typing import Any, Final
 
+from mlflowkit.errors import NoParametersCell, UnknownParameter
 from mlflowkit.nbrun import parameters, source
+from mlflowkit.nbrun.assigned import Variables, said_types, variables_of
+from mlflowkit.nbrun.edges import wanted_by
 from mlflowkit.nbrun.injection import assigned_names
 from mlflowkit.nbrun.parameters import NotebookParameter
 from mlflowkit.nbrun.pushes import pushes_of
 
-#: Literals whose type a name in an `outputs` cell surely has.
-_LITERALS: Final = (bool, int, float, str, bytes, list, tuple, set, dict)
+_OPEN: Final = Variables(more=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,10 @@ class NotebookSignature:
     outputs: tuple[NotebookOutput, ...] = ()
     #: Whether it may give more than `outputs` names: what its code computes, or loads.
     is_open: bool = False
+    #: What `returns=` may name.
+    variables: Variables = _OPEN
+    #: Whether it has a `parameters` cell; None: in a language that cannot be read.
+    declares: bool | None = None
 
     def parameter(self, name: str) -> NotebookParameter | None:
         """The parameter of that name, or None."""
@@ -54,6 +60,33 @@ class NotebookSignature:
     def output(self, name: str) -> NotebookOutput | None:
         """The output of that name, or None."""
         return next((one for one in self.outputs if one.name == name), None)
+
+    def type_of(self, name: str) -> str:
+        """The type of an output, or of a variable that `returns=` names; empty: unknown."""
+        found = self.output(name)
+        return found.annotation if found else self.variables.types.get(name, "")
+
+    def check_names(self, names: Iterable[str]) -> None:
+        """Has it parameters of these names?
+
+        Raises:
+            NoParametersCell, UnknownParameter, BadParameterName: it surely has not.
+        """
+        where = f"notebook {self.path.name}"
+        for name in (names := list(names)):
+            parameters.check_name(where, name)
+        if names and self.declares is False:
+            raise NoParametersCell(self.path, names)
+        known = [one.name for one in self.parameters]
+        for name in names if self.declares else ():
+            if name not in known:
+                raise UnknownParameter(where, name, known)
+
+    def check_value(self, name: str, value: object, item: str = "") -> None:
+        """Raises WrongType when the value surely does not fit the parameter."""
+        found = self.parameter(name)
+        if found is not None:
+            parameters.check_type(f"notebook {self.path.name}", found, value, item)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, for JSON."""
@@ -149,13 +182,17 @@ class _Plain(dict[str, Any]):
 
 
 def _signature(path: Path, notebook: Any) -> NotebookSignature:
-    taken = parameters.parameters_of(notebook) or ()
+    found_in = parameters.parameters_of(notebook)
+    taken = found_in or ()
+    declares = None if found_in is None else bool(source.tagged(notebook, "parameters"))
     if not parameters.is_python(notebook):
         spec = notebook.metadata.get("kernelspec", {})
         said = notebook.metadata.get("language_info", {}).get("name") or spec.get(
             "language"
         )
-        return NotebookSignature(path, str(said).lower(), taken, is_open=True)
+        return NotebookSignature(
+            path, str(said).lower(), taken, is_open=True, declares=declares
+        )
     found: dict[str, NotebookOutput] = {}
     for at in source.tagged(notebook, "outputs"):
         for name, annotation in _assigned(str(notebook.cells[at].source)):
@@ -164,7 +201,23 @@ def _signature(path: Path, notebook: Any) -> NotebookSignature:
     pushed = pushes_of(cells, path.parent)
     for name, how in pushed.names.items():
         found.setdefault(name, NotebookOutput(name, how=how))
-    return NotebookSignature(path, "python", taken, tuple(found.values()), pushed.more)
+    return NotebookSignature(
+        path,
+        "python",
+        taken,
+        tuple(found.values()),
+        pushed.more,
+        _variables(cells, taken),
+        declares,
+    )
+
+
+def _variables(cells: list[str], taken: tuple[NotebookParameter, ...]) -> Variables:
+    """What `returns=` may name. A parameter is what it is given, not what its default is."""
+    found = variables_of(cells)
+    given = {p.name: wanted_by(p) if p.annotation else "" for p in taken}
+    types = {name: kind and given.get(name, kind) for name, kind in found.types.items()}
+    return Variables(types, found.more)
 
 
 def _assigned(code: str) -> Iterator[tuple[str, str]]:
@@ -173,13 +226,7 @@ def _assigned(code: str) -> Iterator[tuple[str, str]]:
         tree = ast.parse(parameters.without_magics(code))
     except SyntaxError:
         return
-    said: dict[str, str] = {}
-    for node in tree.body:
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            said[node.target.id] = ast.unparse(node.annotation).strip("'\"")
-        elif isinstance(node, ast.Assign):
-            kind = _literal_type(node.value)
-            said |= {t.id: kind for t in node.targets if isinstance(t, ast.Name)}
+    said = said_types(tree)
     names = [each for each in ast.walk(tree) if isinstance(each, ast.Name)]
     several = [each.id for each in names if _is_stored(each)]
     for name in assigned_names(code):
@@ -188,11 +235,3 @@ def _assigned(code: str) -> Iterator[tuple[str, str]]:
 
 def _is_stored(name: ast.Name) -> bool:
     return isinstance(name.ctx, ast.Store)
-
-
-def _literal_type(value: ast.expr) -> str:
-    try:
-        found = ast.literal_eval(value)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return ""
-    return type(found).__name__ if isinstance(found, _LITERALS) else ""

@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlflowkit.core.notebook_text import SAVE_AGAIN, decoded, parsed
 from mlflowkit.errors import NoKernel, NotebookInvalid, NotebookMissing
 
 if TYPE_CHECKING:
@@ -17,10 +18,6 @@ if TYPE_CHECKING:
 
 #: The kernel name that means "the Python that runs this".
 NATIVE_KERNEL = "python3"
-
-_SAVE_AGAIN = (
-    "Open it in Jupyter and save it again, or take the file from your version control."
-)
 
 
 def make_ready() -> None:
@@ -43,9 +40,7 @@ def load(path: Path) -> NotebookNode:
     """
     import nbformat
 
-    raw = _parse(path, read_text(path))
-    if not isinstance(raw, dict) or not ("cells" in raw or "worksheets" in raw):
-        raise NotebookInvalid(path, "it has no cells", "Give the path of an .ipynb file.")
+    raw = parsed(read_text(path), path)
     try:
         _name_cells(raw)
         text = json.dumps(raw)
@@ -53,7 +48,7 @@ def load(path: Path) -> NotebookNode:
         nbformat.validate(notebook)
         notebook = nbformat.v4.upgrade(notebook)  # type: ignore[no-untyped-call]  # untyped
     except nbformat.ValidationError as exc:
-        raise NotebookInvalid(path, _validation(exc), _SAVE_AGAIN) from exc
+        raise NotebookInvalid(path, _validation(exc), SAVE_AGAIN) from exc
     except (
         nbformat.reader.NotJSONError,
         AttributeError,
@@ -61,9 +56,7 @@ def load(path: Path) -> NotebookNode:
         TypeError,
         ValueError,
     ) as exc:
-        raise NotebookInvalid(
-            path, f"its format is damaged ({exc!r})", _SAVE_AGAIN
-        ) from exc
+        raise NotebookInvalid(path, f"its format is damaged ({exc!r})", SAVE_AGAIN) from exc
     return _with_papermill_fields(notebook)
 
 
@@ -77,34 +70,9 @@ def read_text(path: Path) -> str:
         near = [found.name for found in path.parent.glob("*.ipynb")]
         raise NotebookMissing(path.name, [path.absolute()], near) from exc
     except OSError as exc:
-        raise NotebookInvalid(path, f"it cannot be read ({exc.strerror})", "") from exc
+        unreadable = f"it cannot be read ({exc.strerror})"
+        raise NotebookInvalid(path, unreadable, "Mend its permissions.") from exc
     return decoded(data, path)
-
-
-def decoded(data: bytes, path: Path) -> str:
-    """The text in the bytes of a notebook file; see `load`."""
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as exc:
-        line = data.count(b"\n", 0, exc.start) + 1
-        byte = f"byte 0x{data[exc.start]:02x} is not UTF-8"
-        todo = f"It may be Latin-1: `iconv -f latin1 -t utf-8 {path.name}` converts it."
-        raise NotebookInvalid(path, byte, todo, line) from exc
-
-
-def _parse(path: Path, text: str) -> Any:
-    if not text.strip():
-        raise NotebookInvalid(path, "the file is empty", _SAVE_AGAIN)
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as exc:
-        if path.suffix != ".ipynb":
-            todo = "Give the path of an .ipynb file."
-            raise NotebookInvalid(path, "it is not JSON", todo, exc.lineno) from exc
-        problem = f"it is not JSON ({exc.msg}, column {exc.colno})"
-        raise NotebookInvalid(path, problem, _SAVE_AGAIN, exc.lineno) from exc
-    except RecursionError as exc:
-        raise NotebookInvalid(path, "its JSON is nested too deeply", _SAVE_AGAIN) from exc
 
 
 def _name_cells(raw: dict[str, Any]) -> None:

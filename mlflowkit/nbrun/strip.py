@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
+from mlflowkit.core.notebook_text import SAVE_AGAIN, parsed
 from mlflowkit.errors import NotebookInvalid
 from mlflowkit.nbrun.source import read_text
 
@@ -73,19 +74,11 @@ def strip_file(path: Path, *, keep_outputs: bool = False, check: bool = False) -
 
 
 def _parsed(text: str, name: Path) -> dict[str, Any]:
-    todo = "Open it in Jupyter and save it again."
-    try:
-        raw = json.loads(text)
-    except json.JSONDecodeError as exc:
-        why = f"it is not JSON ({exc.msg}, column {exc.colno})"
-        raise NotebookInvalid(name, why, todo, exc.lineno) from exc
-    except RecursionError as exc:
-        raise NotebookInvalid(name, "its JSON is nested too deeply", todo) from exc
-    sheets = raw.get("worksheets", [raw]) if isinstance(raw, dict) else None
+    raw = parsed(text, name)
+    sheets = raw.get("worksheets", [raw])
     if not isinstance(sheets, list) or not all(map(_has_cells, sheets)):
-        raise NotebookInvalid(name, "it has no cells", todo)
-    found: dict[str, Any] = raw
-    return found
+        raise NotebookInvalid(name, "it has no cells", SAVE_AGAIN)
+    return raw
 
 
 def _has_cells(sheet: Any) -> bool:

@@ -48,10 +48,19 @@ class Running:
     busy_at: float = 0.0
     cpu: float = 0.0
     last: str = ""
+    #: The end of its latest stream, and its name: a line may come in pieces.
+    end: str = ""
+    stream: str = ""
 
     def __post_init__(self) -> None:
         self.told = self.output_at = self.busy_at = self.begun
         self.cpu = self.before.cpu
+
+    def hear(self, text: str, stream: str, now: float) -> None:
+        """It put something out; `stream` is empty for what is no stream."""
+        before = self.end if stream and stream == self.stream else ""
+        self.end, self.stream, self.output_at = (before + text)[-TEXT:], stream, now
+        self.last = last_line(self.end) or self.last
 
 
 class Teller:
@@ -90,8 +99,7 @@ class Teller:
         """A cell put something out. Told now, or soon, with what comes meanwhile."""
         now = monotonic()
         if self._running is not None:
-            self._running.output_at = now
-            self._running.last = last_line(text) or self._running.last
+            self._running.hear(text, facts.get("name", ""), now)
         told = {"output_type": output_type, "text": shortened(text), **facts}
         if now - self._told_at.get(cell, 0.0) >= GAP_SECONDS and cell not in self._waiting:
             self._told_at[cell] = now

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable
+from functools import lru_cache
 from numbers import Integral, Real
 from typing import Final
 
@@ -61,20 +62,32 @@ class SecretValue:
 
 
 def check_annotation(
-    where: str, name: str, annotation: str, value: object, optional: bool = False
+    where: str,
+    name: str,
+    annotation: str,
+    value: object,
+    optional: bool = False,
+    item: str = "",
 ) -> None:
     """Raises WrongType when `value` surely is not what `annotation` says."""
-    try:
-        node = ast.parse(annotation, mode="eval").body
-    except SyntaxError:
-        return
-    if value is None and optional:
+    node = _parsed(annotation)
+    if node is None or (value is None and optional):
         return
     if not fits(node, value):
-        raise WrongType(where, name, annotation, value)
+        raise WrongType(where, name, annotation, value, item)
 
 
-def check_like(where: str, name: str, default: object, value: object) -> None:
+@lru_cache(maxsize=256)
+def _parsed(annotation: str) -> ast.expr | None:
+    try:
+        return ast.parse(annotation, mode="eval").body
+    except (SyntaxError, ValueError):
+        return None
+
+
+def check_like(
+    where: str, name: str, default: object, value: object, item: str = ""
+) -> None:
     """Raises WrongType when `value` is of another kind than a default without annotation."""
     if default is None:
         return
@@ -83,10 +96,11 @@ def check_like(where: str, name: str, default: object, value: object) -> None:
         simple = str | bytes | bool | Real | SecretValue
         loose = not (value is None or isinstance(value, simple))
         if not loose:
-            raise WrongType(where, name, f"a {kind} (as its default is)", value)
+            expected = f"a {kind} (as its default is)"
+            raise WrongType(where, name, expected, value, item)
     elif not _fits_name(kind, value):
         shown = f"{kind} (as its default {default!r} is; annotate it to take others)"
-        raise WrongType(where, name, shown, value)
+        raise WrongType(where, name, shown, value, item)
 
 
 def fits(node: ast.expr, value: object) -> bool:
@@ -103,10 +117,8 @@ def fits(node: ast.expr, value: object) -> bool:
 
 
 def _fits_text(text: str, value: object) -> bool:
-    try:
-        return fits(ast.parse(text, mode="eval").body, value)
-    except SyntaxError:
-        return True
+    node = _parsed(text)
+    return node is None or fits(node, value)
 
 
 def _last(node: ast.expr) -> str:

@@ -27,6 +27,7 @@ _EVENTS: dict[str, type[Any]] = {
         events.CancelAsked,
         events.RetryAsked,
         events.InstanceAsked,
+        events.RetryHeldBack,
         events.MarkAsked,
     )
 }

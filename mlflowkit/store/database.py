@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import sqlite3
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -19,10 +20,11 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.pool import QueuePool
 
-from mlflowkit.errors import HomeUnwritable, StoreDamaged, StoreTooNew
+from mlflowkit.errors import HomeUnwritable, StoreDamaged, StoreOfOtherVersion
 
 #: The newest migration. `tests/store/test_migrations.py` holds it to the files.
-HEAD = "0005"
+HEAD = "0006"
+MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_MS = 30_000
 
 
@@ -75,7 +77,7 @@ def open_database(home: Path, *, synchronous: str = "NORMAL") -> Database:
     Raises:
         HomeUnwritable: the file cannot be opened for writing.
         StoreDamaged: the file is no SQLite database.
-        StoreTooNew: it was written by a newer mlflowkit.
+        StoreOfOtherVersion: its schema is one that this version does not know.
     """
     path = home / "store.db"
     engine = create_engine(
@@ -100,6 +102,9 @@ def open_database(home: Path, *, synchronous: str = "NORMAL") -> Database:
     try:
         _bring_up_to_date(engine, home)
     except OperationalError as exc:
+        if getattr(exc.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
+            # A migration met tables that are not those of the revision that the store names.
+            raise StoreOfOtherVersion(home, _version(engine) or "(none)", HEAD) from exc
         raise HomeUnwritable(home, str(exc.orig)) from exc
     except DatabaseError as exc:
         raise StoreDamaged(path, str(exc.orig)) from exc
@@ -138,9 +143,15 @@ def _bring_up_to_date(engine: Engine, home: Path) -> None:
         found = _version(engine)
         if found == HEAD:
             return
-        if found is not None and found > HEAD:
-            raise StoreTooNew(home, found, HEAD)
+        if found is not None and found not in _revisions():
+            raise StoreOfOtherVersion(home, found, HEAD)
         migrate(engine, HEAD)
+
+
+def _revisions() -> set[str]:
+    """The revisions that this version knows; each file of a migration begins with its own."""
+    files = (MIGRATIONS / "versions").glob("[0-9]*.py")
+    return {path.name.partition("_")[0] for path in files}
 
 
 def migrate(engine: Engine, to: str) -> None:
@@ -149,6 +160,6 @@ def migrate(engine: Engine, to: str) -> None:
     from alembic.config import Config
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["engine"] = engine
     command.upgrade(config, to)

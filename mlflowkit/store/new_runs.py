@@ -11,11 +11,10 @@ from sqlalchemy.dialects.sqlite import insert as upsert_into
 
 from mlflowkit.core.machine import RunRow, load
 from mlflowkit.core.spec import DagSpec, RunId
-from mlflowkit.core.states import RunState
 from mlflowkit.ports import RunRequest, Surroundings
-from mlflowkit.store import codec
+from mlflowkit.store import around, codec
 from mlflowkit.store.prepared import Prepared
-from mlflowkit.store.runs import FACTS, StoredRun, create_run, load_run
+from mlflowkit.store.runs import FACTS, StoredRun, create_run, load_run, new_row
 from mlflowkit.store.tables import dags, runs, texts
 
 #: Names that a statement asks for at once.
@@ -53,7 +52,7 @@ def create_runs(
     DAGs' and the next numbers: no request names its own."""
     bodies: dict[str, bytes] = {}
     specs: dict[bytes, DagSpec] = {}
-    around: dict[int, str] = {}
+    places: dict[int, str] = {}
     numbers = _Numbers(tx, {request.dag_id for request in requests})
     rows: list[dict[str, Any]] = []
     for request in requests:
@@ -61,14 +60,15 @@ def create_runs(
         if spec is None:
             spec = specs[request.spec_json] = codec.decode_spec(request.spec_json)
         number = numbers.next(request.dag_id, spec.origin)
-        shared = around.get(id(request.surroundings))
+        shared = places.get(id(request.surroundings))
         if shared is None:
-            shared = _digest(bodies, codec.encode(request.surroundings))
-            around[id(request.surroundings)] = shared
-        row = _row(request, number, engine_id, now)
-        rows.append(
-            row | {"spec": _digest(bodies, request.spec_json), "surroundings": shared}
-        )
+            shared = places[id(request.surroundings)] = around.keep(
+                tx, request.surroundings
+            )
+        run_id = f"{request.dag_id}/{number}"
+        row = new_row(request, run_id, number, engine_id, now)
+        spec_sha = _digest(bodies, request.spec_json)
+        rows.append(row | {"spec": spec_sha, "surroundings": shared, "companions": None})
     _KEEP.run(tx, [{"sha256": sha, "body": body} for sha, body in bodies.items()])
     _COUNT.run(tx, numbers.rows(now))
     _ADD.run(tx, rows)
@@ -83,34 +83,6 @@ def _digest(bodies: dict[str, bytes], body: bytes) -> str:
     sha = codec.digest(body)
     bodies[sha] = body
     return sha
-
-
-def _row(request: RunRequest, number: int, engine_id: str, now: datetime) -> dict[str, Any]:
-    logical = request.logical_date or now
-    start, end = request.data_interval or (logical, logical)
-    return {
-        "run_id": f"{request.dag_id}/{number}",
-        "dag_id": request.dag_id,
-        "number": number,
-        "run_type": request.run_type,
-        "state": RunState.QUEUED,
-        "reason": "",
-        "cancelled": False,
-        "bundle": request.bundle,
-        "params": request.params_json,
-        "notes": codec.encode(request.notes),
-        "engine_id": engine_id,
-        "log_seq": 0,
-        "logical_date": logical,
-        "data_interval_start": start,
-        "data_interval_end": end,
-        "created_at": now,
-        "started_at": None,
-        "ended_at": None,
-        "backfill_id": request.backfill_id,
-        "companions": None,
-        "resume": "",
-    }
 
 
 def _stored(

@@ -17,10 +17,10 @@ from mlflowkit.core.timetable import (
 )
 from mlflowkit.errors import PublishedElsewhere
 from mlflowkit.ports import RunRequest
-from mlflowkit.store import assets, codec
+from mlflowkit.store import around, assets, codec
+from mlflowkit.store.kept_texts import keep_text, read_text
 from mlflowkit.store.prepared import upsert
 from mlflowkit.store.published import NOT_PLANNED, row_of
-from mlflowkit.store.runs import keep_text, read_text
 from mlflowkit.store.tables import published
 
 
@@ -50,10 +50,9 @@ def publish(
     if there is not None and not replace and not _is_ours(there, spec, folder):
         raise PublishedElsewhere(spec.dag_id, there["origin"])
     text = keep_text(tx, request.spec_json)
-    around = keep_text(tx, codec.encode(request.surroundings))
     changes = {
         "spec": text,
-        "surroundings": around,
+        "surroundings": around.keep(tx, request.surroundings),
         "bundle": request.bundle,
         "params": request.params_json,
         "origin": spec.origin,

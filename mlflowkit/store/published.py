@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-import msgspec
 from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from mlflowkit.core.spec import DagSpec
@@ -16,9 +15,9 @@ from mlflowkit.core.timetable import (
     DataInterval,
 )
 from mlflowkit.ports import RunRequest, Surroundings
-from mlflowkit.store import codec
+from mlflowkit.store import around, codec
+from mlflowkit.store.kept_texts import read_text
 from mlflowkit.store.prepared import Prepared
-from mlflowkit.store.runs import read_surroundings, read_text
 from mlflowkit.store.tables import published, runs, texts
 
 #: Texts that are asked for at once.
@@ -108,7 +107,7 @@ def from_latest_run(tx: Connection, dag_id: str) -> Published | None:
         spec,
         spec_json,
         row["bundle"],
-        read_surroundings(tx, row["surroundings"]),
+        around.read(tx, row["surroundings"]),
         json.dumps(usual).encode(),
         spec.origin,
         False,
@@ -236,11 +235,10 @@ def _all_of(tx: Connection, found: Iterable[Any]) -> list[Published]:
     for first in range(0, len(wanted), _AT_ONCE):
         some = texts.c.sha256.in_(wanted[first : first + _AT_ONCE])
         bodies |= {r.sha256: r.body for r in tx.execute(select(texts).where(some))}
-    around = {
-        sha: msgspec.json.decode(bodies[sha], type=Surroundings)
-        for sha in {row["surroundings"] for row in rows}
+    places = {
+        sha: around.opened(tx, bodies[sha]) for sha in {row["surroundings"] for row in rows}
     }
-    return [_made(row, bodies[row["spec"]], around[row["surroundings"]]) for row in rows]
+    return [_made(row, bodies[row["spec"]], places[row["surroundings"]]) for row in rows]
 
 
 def in_folder(tx: Connection, folder: str) -> list[str]:
@@ -250,9 +248,7 @@ def in_folder(tx: Connection, folder: str) -> list[str]:
 
 
 def _published(tx: Connection, row: Any) -> Published:
-    return _made(
-        row, read_text(tx, row["spec"]), read_surroundings(tx, row["surroundings"])
-    )
+    return _made(row, read_text(tx, row["spec"]), around.read(tx, row["surroundings"]))
 
 
 def _made(row: Any, spec_json: bytes, surroundings: Surroundings) -> Published:

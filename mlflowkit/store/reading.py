@@ -13,7 +13,8 @@ from mlflowkit.core.machine import RunRow
 from mlflowkit.core.spec import RunId
 from mlflowkit.core.states import RUN_ENDED, RunState
 from mlflowkit.core.view import RunView, task_views
-from mlflowkit.store import codec
+from mlflowkit.errors import BadOption
+from mlflowkit.store import codec, leases
 from mlflowkit.store import runs as stored
 from mlflowkit.store.database import Transaction
 from mlflowkit.store.pools import get_pools
@@ -43,6 +44,7 @@ class AttemptView:
     reason: str
     error: str
     facts: dict[str, Any]
+    queued_at: datetime | None
     started_at: datetime | None
     ended_at: datetime
 
@@ -54,7 +56,14 @@ def list_runs(
     state: str | None = None,
     limit: int = 100,
 ) -> list[RunSummary]:
-    """Runs, the newest first."""
+    """Runs, the newest first.
+
+    Raises:
+        BadOption: there is no such state.
+    """
+    if state is not None and state not in list(RunState):
+        known = ", ".join(RunState)
+        raise BadOption("a list of runs", "state", f"is {state!r}: it is one of {known}")
     columns = [runs.c[name] for name in RunSummary.__dataclass_fields__]
     query = select(*columns).order_by(runs.c.run_key.desc()).limit(limit)
     if dag_id is not None:
@@ -98,7 +107,7 @@ def run_view(
         state=row["state"],
         reason=row["reason"],
         interrupted=not ended
-        and not (row["engine_id"] == stored.lease_holder(tx) and engine_alive()),
+        and not (row["engine_id"] == leases.holder(tx) and engine_alive()),
         created_at=row["created_at"],
         started_at=row["started_at"],
         ended_at=row["ended_at"],

@@ -2,40 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import (
-    Connection,
-    bindparam,
-    delete,
-    func,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert_into
 
-from mlflowkit.core.decisions import Call, Decision, Kill, Launch
-from mlflowkit.core.events import Event
 from mlflowkit.core.machine import InstanceRow, NodeRow, Outcome, Run, RunRow, load
-from mlflowkit.core.spec import AttemptId, DagSpec, RunId, TaskId
+from mlflowkit.core.spec import DagSpec, RunId, TaskId
 from mlflowkit.core.states import RUN_ENDED, RunState, TaskState
 from mlflowkit.errors import RunExists
 from mlflowkit.ports import RunRequest, Surroundings
-from mlflowkit.store import codec
+from mlflowkit.store import around, codec
+from mlflowkit.store.kept_texts import keep_text, read_text
 from mlflowkit.store.prepared import Prepared, upsert
-from mlflowkit.store.tables import (
-    dags,
-    leases,
-    nodes,
-    outbox,
-    run_log,
-    runs,
-    task_instances,
-    texts,
-)
+from mlflowkit.store.tables import dags, nodes, runs, task_instances
 
 
 class StoredRun(NamedTuple):
@@ -48,12 +31,6 @@ class StoredRun(NamedTuple):
     params: bytes
     facts: dict[str, Any]
     log_seq: int
-
-
-class OutboxEntry(NamedTuple):
-    entry_id: int
-    run_key: int
-    decision: Launch | Kill | Call
 
 
 #: Columns that a run's tasks are told.
@@ -70,44 +47,21 @@ FACTS = (
 )
 _SAVE_INSTANCE = Prepared(upsert(task_instances), task_instances.c.keys())
 _SAVE_NODE = Prepared(upsert(nodes), nodes.c.keys())
-_SAVE_LOG = Prepared(insert(run_log), run_log.c.keys())
-_SAVE_OUTBOX = Prepared(insert(outbox), outbox.c.keys())
-_SAVE_SEQ = Prepared(
-    update(runs).where(runs.c.run_key == bindparam("key")).values(log_seq=bindparam("seq")),
-    ["key", "seq"],
+_OF_RUN = ("state", "reason", "cancelled", "started_at", "ended_at")
+_SAVE_RUN = Prepared(
+    update(runs)
+    .where(runs.c.run_key == bindparam("key"))
+    .values({name: bindparam(f"new_{name}") for name in _OF_RUN}),
+    ["key", *(f"new_{name}" for name in _OF_RUN)],
 )
-_DROP_OUTBOX = Prepared(delete(outbox).where(outbox.c.id == bindparam("entry")), ["entry"])
-_LEASE = select(leases.c.engine_id).where(leases.c.name == "engine")
 
 
-# ── leases ──────────────────────────────────────────────────────────────────
+def _numbered(tx: Connection, request: RunRequest, now: datetime) -> tuple[RunId, int]:
+    """The id of a new run, and its DAG's next number.
 
-
-def take_lease(tx: Connection, engine_id: str, pid: int, now: datetime) -> None:
-    """From now on only this engine may write runs."""
-    row = {"name": "engine", "engine_id": engine_id, "pid": pid, "taken_at": now}
-    tx.execute(upsert(leases), row)
-
-
-def lease_holder(tx: Connection) -> str | None:
-    return tx.execute(_LEASE).scalar()
-
-
-# ── runs ────────────────────────────────────────────────────────────────────
-
-
-def keep_text(tx: Connection, body: bytes) -> str:
-    sha256 = codec.digest(body)
-    tx.execute(
-        upsert_into(texts).on_conflict_do_nothing(), {"sha256": sha256, "body": body}
-    )
-    return sha256
-
-
-def create_run(
-    tx: Connection, request: RunRequest, engine_id: str | None, now: datetime
-) -> RunId:
-    """A new run in state queued. Its id is the DAG's and the next number."""
+    Raises:
+        RunExists: the id that was asked for is taken.
+    """
     spec = codec.decode_spec(request.spec_json)
     counter = upsert_into(dags).values(
         dag_id=request.dag_id, last_number=1, origin=spec.origin, created_at=now
@@ -132,36 +86,52 @@ def create_run(
         run_id = request.run_id
         if state_of(tx, run_id) is not None:
             raise RunExists(run_id)
-    logical = request.logical_date or now
-    interval = request.data_interval or (logical, logical)
-    tx.execute(
-        insert(runs),
-        {
-            "run_id": run_id,
-            "dag_id": request.dag_id,
-            "number": number,
-            "run_type": request.run_type,
-            "state": RunState.QUEUED,
-            "reason": "",
-            "cancelled": False,
-            "spec": keep_text(tx, request.spec_json),
-            "surroundings": keep_text(tx, codec.encode(request.surroundings)),
-            "bundle": request.bundle,
-            "params": request.params_json,
-            "notes": codec.encode(request.notes),
-            "engine_id": engine_id,
-            "log_seq": 0,
-            "logical_date": logical,
-            "data_interval_start": interval[0],
-            "data_interval_end": interval[1],
-            "created_at": now,
-            "backfill_id": request.backfill_id,
-            "companions": keep_text(tx, codec.encode(request.companions))
-            if request.companions
-            else None,
-        },
-    )
+    return run_id, number
+
+
+def create_run(
+    tx: Connection, request: RunRequest, engine_id: str | None, now: datetime
+) -> RunId:
+    """A new run in state queued. Its id is the DAG's and the next number."""
+    run_id, number = _numbered(tx, request, now)
+    texts_of_it = {
+        "spec": keep_text(tx, request.spec_json),
+        "surroundings": around.keep(tx, request.surroundings),
+        "companions": _keep_companions(tx, request.companions),
+    }
+    row = new_row(request, run_id, number, engine_id, now)
+    tx.execute(insert(runs), row | texts_of_it)
     return run_id
+
+
+def new_row(
+    request: RunRequest, run_id: str, number: int, engine_id: str | None, now: datetime
+) -> dict[str, Any]:
+    """The row of a run in state queued, without its spec, surroundings and companions."""
+    logical = request.logical_date or now
+    start, end = request.data_interval or (logical, logical)
+    return {
+        "run_id": run_id,
+        "dag_id": request.dag_id,
+        "number": number,
+        "run_type": request.run_type,
+        "state": RunState.QUEUED,
+        "reason": "",
+        "cancelled": False,
+        "bundle": request.bundle,
+        "params": request.params_json,
+        "notes": codec.encode(request.notes),
+        "engine_id": engine_id,
+        "log_seq": 0,
+        "logical_date": logical,
+        "data_interval_start": start,
+        "data_interval_end": end,
+        "created_at": now,
+        "started_at": None,
+        "ended_at": None,
+        "backfill_id": request.backfill_id,
+        "resume": "",
+    }
 
 
 def load_run(tx: Connection, run_id: str) -> StoredRun | None:
@@ -184,25 +154,11 @@ def load_run(tx: Connection, run_id: str) -> StoredRun | None:
         run_key=key,
         run=load(spec, run_row, node_rows(tx, key), instance_rows(tx, key)),
         bundle=row["bundle"],
-        surroundings=read_surroundings(tx, row["surroundings"]),
+        surroundings=around.read(tx, row["surroundings"]),
         params=row["params"],
         facts=facts,
         log_seq=row["log_seq"],
     )
-
-
-def read_text(tx: Connection, sha256: str) -> bytes:
-    body: bytes = tx.execute(
-        select(texts.c.body).where(texts.c.sha256 == sha256)
-    ).scalar_one()
-    return body
-
-
-def read_surroundings(tx: Connection, sha256: str) -> Surroundings:
-    """Surroundings that were kept."""
-    import msgspec
-
-    return msgspec.json.decode(read_text(tx, sha256), type=Surroundings)
 
 
 def run_key_of(tx: Connection, run_id: str) -> int:
@@ -217,10 +173,25 @@ def companions_of(tx: Connection, run_id: str) -> tuple[RunRequest, ...]:
     """The DAGs that came with a run, for its tasks to start."""
     import msgspec
 
-    found = tx.execute(select(runs.c.companions).where(runs.c.run_id == run_id)).scalar()
-    if found is None:
+    wanted = select(runs.c.companions, runs.c.surroundings)
+    found = tx.execute(wanted.where(runs.c.run_id == run_id)).one_or_none()
+    if found is None or found.companions is None:
         return ()
-    return msgspec.json.decode(read_text(tx, found), type=tuple[RunRequest, ...])
+    beside = msgspec.json.decode(
+        read_text(tx, found.companions), type=tuple[RunRequest, ...]
+    )
+    env = around.read(tx, found.surroundings).env
+    return tuple(
+        replace(one, surroundings=replace(one.surroundings, env=env)) for one in beside
+    )
+
+
+def _keep_companions(tx: Connection, beside: Sequence[RunRequest]) -> str | None:
+    """The DAGs that come with a run; their environment is that of the run."""
+    if not beside:
+        return None
+    light = [replace(one, surroundings=replace(one.surroundings, env={})) for one in beside]
+    return keep_text(tx, codec.encode(light))
 
 
 def state_of(tx: Connection, run_id: str) -> str | None:
@@ -294,7 +265,7 @@ def change_code(
         .values(
             bundle=bundle,
             spec=keep_text(tx, spec_json),
-            surroundings=keep_text(tx, codec.encode(surroundings)),
+            surroundings=around.keep(tx, surroundings),
         )
     )
 
@@ -304,9 +275,6 @@ def change_wish(tx: Connection, run_key: int, resume: str) -> None:
     tx.execute(update(runs).where(runs.c.run_key == run_key).values(resume=resume))
 
 
-# ── a turn ──────────────────────────────────────────────────────────────────
-
-
 def save_outcome(tx: Connection, run_key: int, outcome: Outcome) -> None:
     """The rows that changed, each once, as they are now."""
     if outcome.instances:
@@ -314,18 +282,8 @@ def save_outcome(tx: Connection, run_key: int, outcome: Outcome) -> None:
     if outcome.nodes:
         _SAVE_NODE.run(tx, [_node(run_key, n) for n in outcome.nodes.values()])
     if outcome.run is not None:
-        row = outcome.run
-        tx.execute(
-            update(runs)
-            .where(runs.c.run_key == run_key)
-            .values(
-                state=row.state,
-                reason=row.reason,
-                cancelled=row.cancelled,
-                started_at=row.started_at,
-                ended_at=row.ended_at,
-            )
-        )
+        values = {f"new_{name}": getattr(outcome.run, name) for name in _OF_RUN}
+        _SAVE_RUN.run(tx, [{"key": run_key, **values}])
 
 
 def _instance(run_key: int, row: InstanceRow) -> dict[str, Any]:
@@ -358,109 +316,3 @@ def _node(run_key: int, row: NodeRow) -> dict[str, Any]:
         "left_out": codec.encode(row.left_out),
         "waits_past": row.waits_past,
     }
-
-
-def append_log(
-    tx: Connection, run_key: int, seq: int, log: Sequence[tuple[Event, datetime]]
-) -> int:
-    """Append events to a run's log. Returns the new last sequence number."""
-    rows = [
-        {
-            "run_key": run_key,
-            "seq": seq + i,
-            "at": at,
-            "event": codec.encode_event(event),
-        }
-        for i, (event, at) in enumerate(log, start=1)
-    ]
-    _SAVE_LOG.run(tx, rows)
-    _SAVE_SEQ.run(tx, [{"key": run_key, "seq": seq + len(rows)}])
-    return seq + len(rows)
-
-
-def read_log(tx: Connection, run_id: str) -> list[tuple[Event, datetime]]:
-    """All that happened to a run, in order."""
-    found = tx.execute(
-        select(run_log.c.event, run_log.c.at)
-        .join(runs, runs.c.run_key == run_log.c.run_key)
-        .where(runs.c.run_id == run_id)
-        .order_by(run_log.c.seq)
-    )
-    return [(codec.decode_event(r.event), r.at) for r in found]
-
-
-# ── outbox ──────────────────────────────────────────────────────────────────
-
-
-def last_outbox_id(tx: Connection) -> int:
-    found: int = tx.execute(select(func.coalesce(func.max(outbox.c.id), 0))).scalar_one()
-    return found
-
-
-def put_outbox(
-    tx: Connection, run_key: int, first_id: int, decisions: Iterable[Decision]
-) -> list[OutboxEntry]:
-    """Save the decisions that someone must carry out, numbered from `first_id`."""
-    todo = [d for d in decisions if isinstance(d, Launch | Kill | Call)]
-    entries = [OutboxEntry(first_id + i, run_key, d) for i, d in enumerate(todo)]
-    if entries:
-        _SAVE_OUTBOX.run(tx, [_outbox(e) for e in entries])
-    return entries
-
-
-def _outbox(entry: OutboxEntry) -> dict[str, Any]:
-    decision = entry.decision
-    return {
-        "id": entry.entry_id,
-        "run_key": entry.run_key,
-        "kind": _kind(decision),
-        "task_id": decision.attempt.task_id,
-        "map_index": decision.attempt.map_index,
-        "number": decision.attempt.number,
-        "why": "" if isinstance(decision, Launch) else decision.why,
-    }
-
-
-def _kind(decision: Launch | Kill | Call) -> str:
-    if isinstance(decision, Call):
-        return f"call:{decision.kind}"
-    return "kill" if isinstance(decision, Kill) else "launch"
-
-
-def _decision(kind: str, attempt: AttemptId, why: str) -> Launch | Kill | Call:
-    if kind.startswith("call:"):
-        return Call(attempt, kind.removeprefix("call:"), why)
-    return Kill(attempt, why) if kind == "kill" else Launch(attempt)
-
-
-def drop_outbox(tx: Connection, entry_ids: Sequence[int]) -> None:
-    """These were carried out."""
-    if entry_ids:
-        _DROP_OUTBOX.run(tx, [{"entry": i} for i in entry_ids])
-
-
-def pending_calls(tx: Connection) -> list[OutboxEntry]:
-    """Callbacks that were decided and may not have been made, oldest first, of all runs."""
-    found = tx.execute(
-        select(outbox, runs.c.run_id)
-        .join(runs, runs.c.run_key == outbox.c.run_key)
-        .where(outbox.c.kind.like("call:%"))
-        .order_by(outbox.c.id)
-    )
-    entries: list[OutboxEntry] = []
-    for r in found:
-        attempt = AttemptId(RunId(r.run_id), TaskId(r.task_id), r.map_index, r.number)
-        entries.append(OutboxEntry(r.id, r.run_key, _decision(r.kind, attempt, r.why)))
-    return entries
-
-
-def read_outbox(tx: Connection, run_key: int, run_id: RunId) -> list[OutboxEntry]:
-    """What was decided for a run and may not have been carried out, oldest first."""
-    found = tx.execute(
-        select(outbox).where(outbox.c.run_key == run_key).order_by(outbox.c.id)
-    )
-    entries: list[OutboxEntry] = []
-    for r in found:
-        attempt = AttemptId(run_id, TaskId(r.task_id), r.map_index, r.number)
-        entries.append(OutboxEntry(r.id, run_key, _decision(r.kind, attempt, r.why)))
-    return entries

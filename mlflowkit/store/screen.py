@@ -13,7 +13,7 @@ from mlflowkit.core.machine import InstanceRow, NodeRow
 from mlflowkit.core.screen import Tally, TaskRows, place_size
 from mlflowkit.core.spec import UNMAPPED, DagSpec, TaskId
 from mlflowkit.core.states import HOLDS_PLACE, TaskState
-from mlflowkit.store import codec
+from mlflowkit.store import codec, leases
 from mlflowkit.store import runs as stored
 from mlflowkit.store.database import Transaction
 from mlflowkit.store.tables import attempts, runs, task_instances, xcoms
@@ -59,7 +59,7 @@ def head(tx: Transaction, run_id: str) -> RunHead | None:
         run_key=row["run_key"],
         stamp=tuple(row[name] for name in stamp),
         spec_hash=row["spec"],
-        lease=stored.lease_holder(tx),
+        lease=leases.holder(tx),
         notes=tuple(codec.decode(row["notes"])),
         params=codec.decode(row["params"]),
         **{name: row[name] for name in (*same, *times)},
@@ -195,6 +195,7 @@ class EndedAttempt:
     number: int
     outcome: str
     reason: str
+    queued_at: datetime | None
     started_at: datetime | None
     ended_at: datetime
 

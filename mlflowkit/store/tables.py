@@ -171,6 +171,7 @@ attempts = Table(
     Column("error", Text, nullable=False),  # the whole of it, for people
     Column("facts", LargeBinary, nullable=False),  # pid, peak memory, … (JSON)
     Column("bundle", Text, nullable=False),
+    Column("queued_at", UtcDateTime, nullable=True),
     Column("started_at", UtcDateTime, nullable=True),
     Column("ended_at", UtcDateTime, nullable=False),
 )

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 from mlflowkit.core.connection import Connection
 from mlflowkit.errors import ConnectionExists, WrongFernetKey
-from mlflowkit.store import connections, fernet, variables
+from mlflowkit.store import around, connections, fernet, variables
 from mlflowkit.store.database import Database
 
 T = TypeVar("T")
@@ -108,6 +108,7 @@ class Vault:
                 connections.encrypt_connections_again(tx, keys),
                 variables.encrypt_variables_again(tx, keys),
             )
+            around.encrypt_again(tx, keys)
         fernet.end_rotation(self._home)
         return done
 

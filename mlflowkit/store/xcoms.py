@@ -49,6 +49,7 @@ def attempt_row(
     error: str,
     facts: Any,
     bundle: str,
+    queued_at: datetime | None,
     started_at: datetime | None,
     ended_at: datetime,
 ) -> dict[str, Any]:
@@ -62,6 +63,7 @@ def attempt_row(
         "error": error,
         "facts": codec.encode(facts),
         "bundle": bundle,
+        "queued_at": queued_at,
         "started_at": started_at,
         "ended_at": ended_at,
     }
@@ -119,17 +121,19 @@ def digest_of(tx: Connection, run_key: int, task_id: str, key: str) -> str:
 
 
 def facts_of_attempt(tx: Connection, run_key: int, attempt: AttemptId) -> dict[str, Any]:
-    """What is kept of an attempt that has ended; empty if it has not."""
+    """What is kept of an attempt that has ended, and its times; empty if it has not."""
     found = tx.execute(
-        select(attempts.c.facts).where(
+        select(attempts.c.facts, attempts.c.started_at, attempts.c.ended_at).where(
             attempts.c.run_key == run_key,
             attempts.c.task_id == attempt.task_id,
             attempts.c.map_index == attempt.map_index,
             attempts.c.number == attempt.number,
         )
-    ).scalar()
-    facts: dict[str, Any] = codec.decode(found) if found else {}
-    return facts
+    ).one_or_none()
+    if found is None:
+        return {}
+    times = {"started_at": found.started_at, "ended_at": found.ended_at}
+    return {**codec.decode(found.facts), **times}
 
 
 def get_xcom(

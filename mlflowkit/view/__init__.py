@@ -23,12 +23,14 @@ __all__ = ["CSS", "MODULE", "RunFeed", "module_text", "style_text"]
 #: The module, and its style sheet.
 MODULE: Final = Path(__file__).with_name("run_view.js")
 CSS: Final = Path(__file__).with_name("run_view.css")
-#: Comments, and white space that only people read. The module has no text of several lines.
+#: Comments, and white space that only people read. The module has no text of several lines,
+#: and none with a space beside a bracket or an operator: a test compares what it says.
 _FOR_PEOPLE: Final = (
     (re.compile(r"/\*\*.*?\*/ ?", re.DOTALL), ""),
     (re.compile(r"^[ \t]*(//[^\n]*)?", re.MULTILINE), ""),
     (re.compile(r"\n{2,}"), "\n"),
     (re.compile(r"(?<=[{}(\[,;])\n|\n(?=[})\].?:&|])"), ""),
+    (re.compile(r"(?<=[{\[(=!<>&|]) | (?=[}\])=!<>&|])"), ""),
 )
 
 

@@ -26,8 +26,8 @@ from mlflowkit.core.spec import TaskId, instance_name
 from mlflowkit.core.states import HOLDS_PLACE, TaskState
 from mlflowkit.core.values import StoredValue
 from mlflowkit.errors import BadViewRequest
+from mlflowkit.home_store import database
 from mlflowkit.ports import STORED
-from mlflowkit.run_handle import database
 from mlflowkit.store import reading, xcoms
 from mlflowkit.store import screen as rows_of
 from mlflowkit.store.reading import AttemptView
@@ -45,8 +45,15 @@ VALUE_CHARACTERS: Final = 4000
 class Details:
     """One task instance of a run."""
 
-    def __init__(self, home: Path, head: RunHead, task_id: TaskId, map_index: int) -> None:
-        self._home, self._head = home, head
+    def __init__(
+        self,
+        home: Path,
+        head: RunHead,
+        task_id: TaskId,
+        map_index: int,
+        seen: notebooks.Notebooks,
+    ) -> None:
+        self._home, self._head, self._notebooks = home, head, seen
         self._task_id, self._map_index = task_id, map_index
         with database(home).reading() as tx:
             self._row = rows_of.instance(tx, head.run_key, task_id, map_index)
@@ -84,11 +91,10 @@ class Details:
             case "xcom":
                 return self.xcom(given.text("key"))
             case "notebook":
-                return notebooks.changed_cells(
-                    self._folder / f"{self._name}.ipynb",
-                    given.text("cursor", ""),
-                    running=self._out,
+                shown = self._notebooks.of(
+                    self._folder / f"{self._name}.ipynb", self._latest
                 )
+                return shown.changed(given.text("cursor", ""), running=self._out)
             case "error":
                 return self.error()
             case unknown:
@@ -144,6 +150,7 @@ class Details:
                 "attempt": one.number,
                 "outcome": one.outcome,
                 "reason": short(one.reason),
+                "queued": ms(one.queued_at),
                 "started": ms(one.started_at),
                 "ended": ms(one.ended_at),
                 "facts": _shown_facts(one.facts),
@@ -157,6 +164,7 @@ class Details:
                     "attempt": self._latest,
                     "outcome": str(self._row.state),
                     "reason": short(self._row.stopping),
+                    "queued": ms(self._row.queued_at),
                     "started": ms(self._row.started_at) if running else None,
                     "ended": None,
                     "facts": {},

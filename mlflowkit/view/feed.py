@@ -11,6 +11,8 @@ here, ids are looked up, and no path is made of what came in.
     gantt       -                                              rows with attempts as bars
     details     task_id, map_index?, what, …                   see `view.details`
     act         action, task_id?, map_index?                   {"heard": true, "said": "…"}
+    foresee     as act                                         what it would do: "line", "ask"
+    open        task_id, map_index?                            where its failed notebook is
 """
 
 from __future__ import annotations
@@ -27,20 +29,21 @@ from mlflowkit.core import screen, screen_groups
 from mlflowkit.core.machine import InstanceRow
 from mlflowkit.core.patches import Changes
 from mlflowkit.core.screen import TaskRows, ms
-from mlflowkit.core.spec import DagSpec, TaskId
+from mlflowkit.core.spec import UNMAPPED, DagSpec, TaskId
 from mlflowkit.core.states import RUN_ENDED, TaskState
 from mlflowkit.core.waits import why_no_slot
 from mlflowkit.engine.locks import engine_alive
 from mlflowkit.errors import BadViewRequest, RunNotFound
-from mlflowkit.run_handle import database
+from mlflowkit.home_store import database
 from mlflowkit.store import reading
 from mlflowkit.store import runs as stored
 from mlflowkit.store import screen as rows_of
 from mlflowkit.store.pools import get_pools
 from mlflowkit.store.screen import RunHead
-from mlflowkit.view import actions, details, gantt, places
+from mlflowkit.view import actions, details, gantt, opened, pages, places
 from mlflowkit.view.given import Given
 from mlflowkit.view.journals import AttemptJournals
+from mlflowkit.view.notebooks import Notebooks
 from mlflowkit.view.places import Direction
 from mlflowkit.view.run_facts import run_facts
 
@@ -50,7 +53,6 @@ PER_SECOND: Final = 10.0
 SHARE: Final = 0.15
 #: Running instances whose journals are followed.
 FOLLOWED: Final = 64
-MOST_ROWS: Final = 100
 #: Layouts that are remembered: what is folded and opened again is not placed anew.
 LAYOUTS: Final = 16
 
@@ -73,6 +75,7 @@ class RunFeed:
         self._lock = threading.RLock()
         self._changes = Changes(secrets.token_hex(4))
         self._journals = AttemptJournals(home / "runs" / run_id / "logs")
+        self._notebooks = Notebooks()
         self._looked_at, self._spent = 0.0, 0.0
         self._stamp: tuple[object, ...] = ()
         self._spec_hash = ""
@@ -100,10 +103,12 @@ class RunFeed:
             "page": self._page,
             "gantt": lambda _: self.gantt(),
             "details": self._details,
-            "act": self._act,
         }
+        of_people = {"act": self._act, "foresee": self._act, "open": self._open}
+        if kind in of_people:  # these may take their time: others look meanwhile
+            return of_people[kind](given)
         if kind not in doors:
-            raise BadViewRequest(kind, f"there are: {', '.join(doors)}")
+            raise BadViewRequest(kind, f"there are: {', '.join([*doors, *of_people])}")
         with self._lock:
             return doors[kind](given)
 
@@ -264,45 +269,18 @@ class RunFeed:
         return task_id
 
     def _page(self, given: Given) -> dict[str, Any]:
+        task_id = self._task(given)
+        notebook = screen.is_notebook(self.spec.tasks[task_id])
+        show = pages.Pages(self.home, self._head.run_key, self._journals, notebook)
         if given.has("index"):
-            return self._one(self._task(given), given.whole("index"))
-        return self.page(
-            self._task(given),
+            return show.one(task_id, given.whole("index"), over=self.ended)
+        return show.page(
+            task_id,
             given.whole("offset", 0),
-            given.whole("limit", MOST_ROWS),
+            given.whole("limit", pages.MOST_ROWS),
             given.names("states") or (),
+            over=self.ended,
         )
-
-    def _one(self, task_id: TaskId, index: int) -> dict[str, Any]:
-        with database(self.home).reading() as tx:
-            found = rows_of.instance(tx, self._head.run_key, task_id, index)
-        rows = [] if found is None else [self._instance(found)]
-        return {"task_id": task_id, "offset": index, "total": len(rows), "rows": rows}
-
-    def _instance(self, row: InstanceRow) -> dict[str, Any]:
-        progress = self._journals.progress(row) if _runs(row) else None
-        return screen.instance_facts(row, over=self.ended) | {"progress": progress}
-
-    def page(
-        self,
-        task_id: str,
-        offset: int = 0,
-        limit: int = MOST_ROWS,
-        states: tuple[str, ...] = (),
-    ) -> dict[str, Any]:
-        """Instances of a mapped task that have a row, by index, at most 100 of them."""
-        limit = min(max(limit, 1), MOST_ROWS)
-        with database(self.home).reading() as tx:
-            total, found = rows_of.page(
-                tx,
-                self._head.run_key,
-                task_id,
-                offset=max(offset, 0),
-                limit=limit,
-                states=states,
-            )
-        instances = [self._instance(row) for row in found]
-        return {"task_id": task_id, "offset": offset, "total": total, "rows": instances}
 
     def gantt(self) -> dict[str, Any]:
         """Rows of task instances with their attempts as bars, bounded."""
@@ -312,16 +290,18 @@ class RunFeed:
     def _details(self, given: Given) -> dict[str, Any]:
         task_id = self._task(given)
         map_index = given.whole("map_index", -1)
-        return details.Details(self.home, self._head, task_id, map_index).answer(given)
+        found = details.Details(self.home, self._head, task_id, map_index, self._notebooks)
+        return found.answer(given)
 
     def _act(self, given: Given) -> dict[str, Any]:
         task_id = self._task(given) if given.has("task_id") else None
-        said = actions.act(
-            self, given.text("action"), task_id, given.whole("map_index", -1)
-        )
+        asked = given.text("action"), task_id, given.whole("map_index", UNMAPPED)
+        if given.kind == "foresee":
+            return actions.foreseen(self, *asked)
+        said = actions.act(self, *asked)
         self._looked_at = 0.0
         return {"heard": True, "said": said}
 
-
-def _runs(row: InstanceRow) -> bool:
-    return row.state is TaskState.RUNNING
+    def _open(self, given: Given) -> dict[str, Any]:
+        where = self._task(given), given.whole("map_index", UNMAPPED)
+        return opened.open_failed(self.home, self.run_id, *where)

@@ -44,12 +44,11 @@ def rows(tx: Transaction, run_key: int, spec: DagSpec) -> dict[str, Any]:
 
 
 def _bars(row: InstanceRow, ended: list[EndedAttempt]) -> list[dict[str, Any]]:
-    """`queued` is known of the latest attempt alone."""
     found = [
         {
             "attempt": one.number,
             "state": _STATES.get(one.outcome, one.outcome),
-            "queued": ms(row.queued_at) if one.number == row.attempt else None,
+            "queued": ms(one.queued_at),
             "started": ms(one.started_at),
             "ended": ms(one.ended_at),
             "reason": short(one.reason, 160),

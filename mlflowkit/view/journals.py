@@ -9,9 +9,8 @@ from typing import Any, Final
 
 from mlflowkit.core.machine import InstanceRow
 from mlflowkit.core.progress import AttemptProgress
-from mlflowkit.core.spec import instance_name
+from mlflowkit.tailing import Tail, file_name
 
-MAX_READ_BYTES: Final = 1024 * 1024
 #: Attempts whose progress is remembered.
 REMEMBERED: Final = 512
 
@@ -20,20 +19,12 @@ class AttemptJournal:
     """The notes of one attempt: what is new is taken in when it is asked for."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._offset, self._rest = path, 0, b""
+        self._tail = Tail(path)
         self.progress = AttemptProgress()
 
     def read(self) -> AttemptProgress:
         """Its progress as it is now."""
-        try:
-            with self._path.open("rb") as file:
-                file.seek(self._offset)
-                data = file.read(MAX_READ_BYTES)
-        except FileNotFoundError:
-            return self.progress
-        self._offset += len(data)
-        *whole, self._rest = (self._rest + data).split(b"\n")
-        for line in whole:
+        for line in self._tail.lines():
             self._take(line)
         return self.progress
 
@@ -55,7 +46,7 @@ class AttemptJournals:
 
     def of(self, task_id: str, map_index: int, attempt: int) -> AttemptProgress:
         """The progress of an attempt, as it is now."""
-        name = f"{instance_name(task_id, map_index)}.{attempt}"
+        name = file_name(task_id, map_index, attempt)
         found = self._known.pop(name, None) or AttemptJournal(self._logs / f"{name}.jsonl")
         self._known[name] = found
         while len(self._known) > REMEMBERED:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +20,8 @@ SOURCE_CHARACTERS: Final = 20_000
 OUTPUT_CHARACTERS: Final = 200_000
 CELL_CHARACTERS: Final = 600_000
 MOST_CELLS: Final = 500
+#: Notebooks that are remembered.
+REMEMBERED: Final = 8
 #: A picture may be larger than a text: it is no use cut.
 PICTURE_CHARACTERS: Final = 1_500_000
 ANSWER_CHARACTERS: Final = 3_000_000
@@ -29,76 +32,134 @@ _PICTURES: Final = ("image/png", "image/jpeg", "image/gif", "image/webp", "image
 _TEXTS: Final = ("text/markdown", "text/latex", "application/json", "text/plain")
 
 
-def changed_cells(path: Path, cursor: str, *, running: bool) -> dict[str, Any]:
-    """The cells that are not as `cursor` has them, and the cursor of now.
+class Shown:
+    """The cells of one attempt's notebook as a screen has them. Each look costs what is new."""
 
-    Args:
-        path: The executed notebook, where it is or will be.
-        cursor: What the last answer said; empty for all cells.
-        running: Its attempt goes on.
-    """
-    notebook, live, problem = _read(path)
-    if notebook is None:
-        return {"there": False, "problem": problem, "cells": [], "cursor": "", "count": 0}
-    cells = [
-        _cell(index, cell, live=live and running)
-        for index, cell in enumerate(notebook.get("cells", [])[:MOST_CELLS])
-    ]
-    known = cursor.split(",")
-    stamps, changed, size = list[str](), list[dict[str, Any]](), 0
-    for index, cell in enumerate(cells):
-        text = json.dumps(cell, sort_keys=True)
-        stamp = hashlib.sha256(text.encode()).hexdigest()[:8]
-        if index < len(known) and known[index] == stamp:
-            stamps.append(stamp)
-        elif size > ANSWER_CHARACTERS:
-            stamps.append("later")  # the next answer brings it
-        else:
-            stamps.append(stamp)
-            changed.append(cell)
-            size += len(text)
-    return {
-        "there": True,
-        "live": live and running,
-        "status": _own(notebook).get("status", ""),
-        "path": str(path),
-        "name": "/".join(path.parts[-4:]),
-        "count": len(cells),
-        "left_out": max(len(notebook.get("cells", [])) - MOST_CELLS, 0),
-        "cells": changed,
-        "cursor": ",".join(stamps),
-        "more": "later" in stamps,
-    }
+    def __init__(self, path: Path) -> None:
+        from mlflowkit.nbrun.following import Following
+        from mlflowkit.nbrun.journal import journal_path
+
+        self._path, self._following = path, Following(journal_path(path))
+        #: The cells, with stamps that say whether one changed.
+        self._cells: list[tuple[dict[str, Any], str, int]] = []
+        self._left_out = 0
+
+    def changed(self, cursor: str, *, running: bool) -> dict[str, Any]:
+        """The cells that are not as `cursor` has them, and the cursor of now.
+
+        Args:
+            cursor: What the last answer said; empty for all cells.
+            running: The attempt goes on: its journal is followed.
+        """
+        if running and self._follow():
+            return self._told(cursor, live=True, status="running")
+        notebook, problem = _read(self._path)
+        if notebook is None:
+            return {
+                "there": False,
+                "problem": problem,
+                "cells": [],
+                "cursor": "",
+                "count": 0,
+            }
+        self._take(notebook, None)
+        return self._told(cursor, live=False, status=str(_own(notebook).get("status", "")))
+
+    def _follow(self) -> bool:
+        """Whether there is a journal that could be followed."""
+        try:
+            changed = self._following.look()
+        except (OSError, ValueError):
+            return False  # it has just ended
+        notebook = self._following.notebook
+        if notebook is None:
+            return False
+        self._take(notebook, changed if self._cells else None)
+        return True
+
+    def _take(self, notebook: Mapping[str, Any], changed: set[int] | None) -> None:
+        cells = notebook.get("cells", [])
+        self._left_out = max(len(cells) - MOST_CELLS, 0)
+        if changed is None:
+            self._cells = [_stamped(i, cell) for i, cell in enumerate(cells[:MOST_CELLS])]
+            return
+        for index in changed:
+            if index < MOST_CELLS:
+                self._cells[index] = _stamped(index, cells[index])
+
+    def _told(self, cursor: str, *, live: bool, status: str) -> dict[str, Any]:
+        known = cursor.split(",")
+        stamps, changed, size = list[str](), list[dict[str, Any]](), 0
+        for index, (cell, stamp, length) in enumerate(self._cells):
+            same = index < len(known) and known[index] == stamp
+            late = not same and size > ANSWER_CHARACTERS  # the next answer brings it
+            stamps.append("later" if late else stamp)
+            if not same and not late:
+                changed.append(cell)
+                size += length
+        return {
+            "there": True,
+            "live": live,
+            "status": status,
+            "path": str(self._path),
+            "name": "/".join(self._path.parts[-4:]),
+            "count": len(self._cells),
+            "left_out": self._left_out,
+            "cells": changed,
+            "cursor": ",".join(stamps),
+            "more": "later" in stamps,
+        }
+
+
+class Notebooks:
+    """The notebooks that screens look at: of the latest ones it is known what was told."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[tuple[Path, int], Shown] = OrderedDict()
+
+    def of(self, path: Path, attempt: int) -> Shown:
+        """That of an attempt, by the path of its executed notebook."""
+        found = self._known.pop((path, attempt), None) or Shown(path)
+        self._known[path, attempt] = found
+        while len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+        return found
+
+
+def _stamped(index: int, cell: Mapping[str, Any]) -> tuple[dict[str, Any], str, int]:
+    shown = _cell(index, cell)
+    text = json.dumps(shown, sort_keys=True)
+    return shown, hashlib.sha256(text.encode()).hexdigest()[:8], len(text)
 
 
 def failed_cell(path: Path) -> dict[str, Any] | None:
     """The cell at which a notebook failed, if it did."""
-    notebook, _, _ = _read(path)
+    notebook, _ = _read(path)
     bad = ("failed", "timeout", "killed", "interrupted")
     for index, cell in enumerate((notebook or {}).get("cells", [])):
         if _own(cell).get("status") in bad:
-            return _cell(index, cell, live=False)
+            return _cell(index, cell)
     return None
 
 
-def _read(path: Path) -> tuple[dict[str, Any] | None, bool, str]:
-    """The notebook, whether it is still being written, and why there is none."""
+def _read(path: Path) -> tuple[dict[str, Any] | None, str]:
+    """The executed notebook, of one that was cut off as far as it got; or why there is none."""
     from mlflowkit.nbrun.journal import journal_path, rebuild
 
     journal = journal_path(path)
     try:
         if journal.exists():
             if journal.stat().st_size > FILE_BYTES:
-                return None, True, "its outputs are too large to be followed here"
-            return rebuild(journal), True, ""
+                return None, "its outputs are too large to be shown here"
+            return rebuild(journal), ""
         if path.stat().st_size > FILE_BYTES:
-            return None, False, f"it is too large to be shown here: open {path}"
+            return None, f"it is too large to be shown here: open {path}"
         found = json.loads(path.read_text(encoding="utf-8"))
     except (NotebookInvalid, FileNotFoundError):
-        return None, False, "not executed yet"
+        return None, "not executed yet"
     except (OSError, ValueError) as exc:
-        return None, False, f"it cannot be read: {exc}"
-    return (found, False, "") if isinstance(found, dict) else (None, False, "no notebook")
+        return None, f"it cannot be read: {exc}"
+    return (found, "") if isinstance(found, dict) else (None, "no notebook")
 
 
 def _own(node: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -112,10 +173,8 @@ def _text(value: object) -> str:
     return "".join(map(str, value)) if isinstance(value, list | tuple) else str(value or "")
 
 
-def _cell(index: int, cell: Mapping[str, Any], *, live: bool) -> dict[str, Any]:
+def _cell(index: int, cell: Mapping[str, Any]) -> dict[str, Any]:
     status = str(_own(cell).get("status", ""))
-    if live and status == "interrupted":
-        status = "running"  # the journal is read as after a crash; this one goes on
     tags = (cell.get("metadata") or {}).get("tags") or []
     found = {
         "index": index,

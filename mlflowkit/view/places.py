@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 from itertools import pairwise
 from typing import Any, Final, Literal
 
-from mlflowkit.core import layout as placing
-from mlflowkit.core.layout import Layout, Point
+from mlflowkit.core.layout import lay_out
+from mlflowkit.core.layout_shapes import Arrow, Box, Group, Layout, Node, Path, Point
 from mlflowkit.core.screen import group_labels
 from mlflowkit.core.screen_groups import ShownBox, with_folded
 from mlflowkit.core.spec import DagSpec
@@ -29,10 +29,10 @@ def layout(
     """Places of what is drawn with these groups folded, from (0, 0) to (width, height)."""
     shown = with_folded(spec, folded)
     labels = group_labels(spec)
-    made = placing.lay_out(
-        [placing.Node(b.box_id, WIDTH, _height(b), b.group) for b in shown.boxes],
-        [placing.Arrow(a.source, a.target, len(a.label) * LETTER) for a in shown.arrows],
-        [placing.Group(g, p, 60 + len(labels[g]) * LETTER) for g, p in shown.open_groups],
+    made = lay_out(
+        [Node(b.box_id, WIDTH, _height(b), b.group) for b in shown.boxes],
+        [Arrow(a.source, a.target, len(a.label) * LETTER) for a in shown.arrows],
+        [Group(g, p, 60 + len(labels[g]) * LETTER) for g, p in shown.open_groups],
         direction=direction,
     )
     texts = {(a.source, a.target): a.label for a in shown.arrows}
@@ -61,12 +61,12 @@ def _place(made: Layout, box: ShownBox) -> dict[str, float]:
     return _rectangle(made.boxes[box.box_id])
 
 
-def _rectangle(box: placing.Box) -> dict[str, float]:
+def _rectangle(box: Box) -> dict[str, float]:
     x, y = round(box.x + MARGIN, 1), round(box.y + MARGIN, 1)
     return {"x": x, "y": y, "w": round(box.width, 1), "h": round(box.height, 1)}
 
 
-def _arrow(path: placing.Path, label: str, direction: Direction) -> dict[str, Any]:
+def _arrow(path: Path, label: str, direction: Direction) -> dict[str, Any]:
     found: dict[str, Any] = {
         "from": path.upstream,
         "to": path.downstream,

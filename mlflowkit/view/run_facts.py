@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlflowkit.core import screen
-from mlflowkit.core.screen import ms
+from mlflowkit.core.screen import ms, short
+from mlflowkit.core.screen_actions import run_actions
 from mlflowkit.core.spec import DagSpec
 from mlflowkit.core.states import RUN_ENDED
 from mlflowkit.store.screen import RunHead
@@ -20,14 +20,14 @@ def run_facts(head: RunHead, spec: DagSpec, *, interrupted: bool) -> dict[str, A
         "dag_id": head.dag_id,
         "run_type": head.run_type,
         "state": head.state,
-        "reason": screen.short(head.reason),
+        "reason": short(head.reason),
         "interrupted": interrupted,
         "cancelled": head.cancelled,
         "over": head.state in RUN_ENDED,
-        "notes": [screen.short(note) for note in head.notes[:20]],
-        "description": screen.short(spec.description),
+        "notes": [short(note) for note in head.notes[:20]],
+        "description": short(spec.description),
         "params": shown_params(head.params),
-        "actions": screen.run_actions(
+        "actions": run_actions(
             head.state, interrupted=interrupted, cancelled=head.cancelled
         ),
         **{name.removesuffix("_at"): ms(getattr(head, name)) for name in times},

@@ -84,15 +84,17 @@ const ACTIONS = {
   cancel: ["Cancel run", "Stop the run? What is running is lost.", "Cancelling…"],
   retry: ["Retry failed", "", "Asked to retry…"],
   resume: ["Resume", "", "Asked…"],
-  clear: ["Run again", "Run it and all below again? Their results are replaced.", "Asked…"],
-  clear_only: ["Only this again", "Run it again, and nothing below? Its result is replaced.", "Asked…"],
+  clear: ["Run again", "", "Asked…"],
+  clear_only: ["Only this again", "", "Asked…"],
   retry_cell: ["Retry from failed cell", "", "Asked…"],
   stop: ["Stop", "Stop this attempt? What it has done is lost.", "Stopping…"],
   retry_now: ["Try now", "", "Asked…"],
   give_up: ["Give up", "", "Giving up…"],
-  mark_success: ["Mark success", "Mark success, with no result?", "Asked…"],
+  mark_success: ["Mark success", "Stop it, and mark it a success with no result?", "Asked…"],
   mark_failed: ["Mark failed", "Mark failed, result lost?", "Asked…"],
 };
+/** Of these is told what they would do, before they do it. */
+const AGAIN = /^(retry|clear|clear_only|retry_cell)$/;
 const BUSY_AFTER = 700;
 const FAR = 0.42;
 /** No smaller at first: what does not fit is reached by panning. */
@@ -130,6 +132,14 @@ function h(tag, given, ...children) {
 
 /** Small quiet text. @param {...any} children @returns {HTMLElement} */
 const quiet = (...children) => h("span", { class: "facts" }, ...children);
+
+/** @param {string} label @param {(event: Event) => any} onclick @param {Facts} [more] @returns {any} */
+const press = (label, onclick, more) => h("button", { class: "button", onclick, ...more }, label);
+
+const room = () => h("span", { class: "room" });
+
+/** What has the focus is called so. @param {string} name @returns {string | undefined} */
+const focused = (name) => /** @type {any} */ (document.activeElement)?.dataset?.[name];
 
 /** A note in place of what cannot be shown. @param {string} text @param {string} [how] */
 const note = (text, how = "") => h("p", { class: `note ${how}` }, text);
@@ -368,7 +378,7 @@ class View {
     this.main = h("div", { class: "main" });
     this.body = h("div", { class: "body" }, this.main);
     const head = h("header", { class: "head" }, this.state, this.title, this.facts,
-      h("span", { class: "room" }), bar, this.buttons);
+      room(), bar, this.buttons);
     this.root = h("section", { "aria-label": "DAG run" }, head, this.ask, this.body, this.word);
     this.root.className = "mkv";
     if (this.options.height) this.root.style.setProperty("--mkv-height", `${this.options.height}px`);
@@ -631,27 +641,47 @@ class View {
     }
   }
 
-  /** A button for an action. @param {string} action @param {Facts} on */
+  /** A button for an action; it says what it would do when it is pointed at.
+   * @param {string} action @param {Facts} on */
   button(action, on) {
     const [label] = ACTIONS[action] || [action];
     const kind = /cancel|stop|give_up/.test(action) ? " danger" : "";
-    const made = h("button", { class: `button${kind}`, onclick: () => this.act(action, on, made) }, label);
+    let told = "";
+    const look = () => AGAIN.test(action) && this.request("foresee", { action, ...on }).then(({ line }) => {
+      if (made.matches(":hover, :focus") && !made.disabled) this.say((told = `${label}: ${line}`));
+    }, () => {});
+    const leave = () => told && this.word.textContent === told && this.say("");
+    const made = press(label, () => this.act(action, on, made), { class: `button${kind}`, onpointerenter: look, onfocus: look, onpointerleave: leave, onblur: leave });
     return made;
   }
 
   /** @param {string} action @param {Facts} on @param {HTMLButtonElement} button */
   async act(action, on, button) {
     const [label, question, heard] = ACTIONS[action] || [action, "", "Asked…"];
-    if (question && !(await this.confirm(question, label, button))) return;
-    button.disabled = true;
-    this.say(heard);
-    const busy = setTimeout(() => this.say(this.options.busy || "busy: your click is queued"), BUSY_AFTER);
     try {
-      const answer = await this.request("act", { action, ...on });
+      let ask = action === "mark_success" && on.ended ? "" : question;
+      if (AGAIN.test(action)) {
+        const plan = await this.slow("foresee", { action, ...on }, button, "Looking…");
+        this.say(`${label}: ${plan.line}`);
+        ask = plan.ask;
+      }
+      if (ask && !(await this.confirm(ask, label, button))) return this.say("");
+      const answer = await this.slow("act", { action, ...on }, button, heard);
       this.say(answer.said || "heard");
       if (!this.source.subscribe) this.later();
     } catch (error) {
       this.say(why(error), "bad");
+    }
+  }
+
+  /** Ask for a click: it is heard at once, and said where the answer takes long.
+   * @param {string} kind @param {Facts} payload @param {HTMLButtonElement} button @param {string} heard */
+  async slow(kind, payload, button, heard, late = this.options.busy || "busy: your click is queued") {
+    button.disabled = true;
+    this.say(heard);
+    const busy = setTimeout(() => this.say(late), BUSY_AFTER);
+    try {
+      return await this.request(kind, payload);
     } finally {
       clearTimeout(busy);
       button.disabled = false;
@@ -662,8 +692,8 @@ class View {
    * @returns {Promise<boolean>} */
   confirm(question, label, from) {
     this.answerAsk(false);
-    const no = h("button", { class: "button", onclick: () => this.answerAsk(false) }, "Keep");
-    const yes = h("button", { class: "button danger", onclick: () => this.answerAsk(true) }, label);
+    const no = press("Keep", () => this.answerAsk(false));
+    const yes = press(label, () => this.answerAsk(true), { class: "button danger" });
     this.ask.replaceChildren(h("span", {}, question), yes, no);
     this.ask.setAttribute("aria-label", question);
     this.ask.hidden = false;
@@ -1180,7 +1210,8 @@ class Gantt {
     for (const bar of row.bars) {
       const begin = bar.started || bar.ended || Infinity;
       if (bar.queued && bar.queued < begin) {
-        lane.append(this.span(bar.queued, bar.started || bar.ended, "wait", `queued ${clock(bar.queued)}`));
+        const to = bar.started || bar.ended;
+        lane.append(this.span(bar.queued, to, "wait", `attempt ${bar.attempt}: queued ${clock(bar.queued)}${to ? `, for ${took(to - bar.queued)}` : ""}`));
       }
       if (!bar.started) continue;
       const text = `attempt ${bar.attempt}: ${word(bar.state)}, ${clock(bar.started)}${bar.ended ? `, ${took(bar.ended - bar.started)}` : ""}${bar.reason ? `\n${bar.reason}` : ""}`;
@@ -1307,7 +1338,7 @@ class Table {
     const wanted = states.map((st) => `${st}${found[st]}${this.only.has(st)}`).join();
     if (this.chips.dataset.of === wanted) return;
     this.chips.dataset.of = wanted;
-    const focused = /** @type {any} */ (document.activeElement)?.dataset?.chip;
+    const had = focused("chip");
     this.chips.replaceChildren(...states.map((st) => h("button", {
       class: `chip s-${st}`, "data-chip": st, "aria-pressed": String(this.only.has(st)),
       onclick: () => {
@@ -1315,7 +1346,7 @@ class Table {
         this.arrange();
       },
     }, icon(st, 12), `${word(st)} ${many(found[st] || 0)}`)));
-    if (focused) this.chips.querySelector(`[data-chip="${focused}"]`)?.focus();
+    if (had) this.chips.querySelector(`[data-chip="${had}"]`)?.focus();
   }
 
   drawSoon() {
@@ -1329,9 +1360,9 @@ class Table {
     const first = Math.max(Math.floor(this.scroll.scrollTop / ROW) - 5, 0);
     const last = Math.min(first + Math.ceil(this.scroll.clientHeight / ROW) + 10, this.shown.length);
     this.space.style.height = `${this.shown.length * ROW}px`;
-    const focused = /** @type {any} */ (document.activeElement)?.dataset?.row;
+    const had = focused("row");
     this.space.replaceChildren(...this.shown.slice(first, last).map((t, i) => this.row(t, first + i)));
-    if (focused) this.space.querySelector(`[data-row="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+    if (had) this.space.querySelector(`[data-row="${CSS.escape(had)}"]`)?.focus({ preventScroll: true });
   }
 
   /** @param {Task} t @param {number} at */
@@ -1445,7 +1476,7 @@ class Side {
       }, PARTS[part])));
       this.select();
     }
-    const on = { task_id: task.id, map_index: this.picked ? this.picked.index : -1 };
+    const on = { ...this.where(), ended: Boolean(facts.ended) };
     const actions = (facts.actions || []).join();
     if (this.buttons.dataset.of !== actions) {
       this.buttons.dataset.of = actions;
@@ -1506,8 +1537,36 @@ class Side {
 
   /** @param {string} what @param {Facts} [more] */
   ask(what, more = {}) {
+    return this.view.request("details", { ...this.where(), what, ...more });
+  }
+
+  where() {
     const { id, index } = this.picked || { id: "", index: -1 };
-    return this.view.request("details", { task_id: id, map_index: index, what, ...more });
+    return { task_id: id, map_index: index };
+  }
+
+  /** A button that opens a failed notebook: in its kernel, if that is held. @param {HTMLElement} bar */
+  opener(bar) {
+    const view = this.view;
+    const made = press("Open failed notebook", async () => {
+      const round = this.round;
+      try {
+        const found = await view.slow("open", this.where(), made, "Opening…", "Opening… JupyterLab takes a few seconds");
+        view.say(found.said);
+        if (round !== this.round) return;
+        const url = /^http:\/\/(127\.0\.0\.1|localhost):/.test(found.url) && found.url;
+        if (url) window.open(url, "_blank", "noopener");
+        this.ways?.remove();
+        if (found.command) bar.after((this.ways = h("div", { class: "ways" },
+          url && h("a", { href: url, target: "_blank", rel: "noopener noreferrer" }, "Open JupyterLab"),
+          h("code", { title: found.command }, found.command), copier(() => found.command))));
+        else if (view.options.open) view.options.open(found.path);
+        else this.show("notebook");
+      } catch (error) {
+        view.say(why(error), "bad");
+      }
+    });
+    return made;
   }
 
   /** Look again in a while, as long as this is what is shown. @param {number} round @param {() => any} run */
@@ -1529,7 +1588,7 @@ class Side {
     let size = 0;
     const find = h("input", { type: "search", class: "find", placeholder: "Search", "aria-label": "Search the log" });
     const hits = h("span", { class: "facts", role: "status" });
-    const followed = h("button", { class: "button", "aria-pressed": "true", onclick: () => toggle(!follow) }, "Follow");
+    const followed = press("Follow", () => toggle(!follow), { "aria-pressed": "true" });
     const earlier = h("button", { class: "link", hidden: true }, "earlier lines…");
     const toggle = (/** @type {boolean} */ on) => {
       follow = on;
@@ -1541,7 +1600,7 @@ class Side {
       if (end !== follow && pre.scrollHeight > pre.clientHeight) toggle(end);
     });
     const look = searcher(pre, find, hits, () => toggle(false));
-    const bar = h("div", { class: "bar-row" }, find, hits, h("span", { class: "room" }), earlier, followed, copier(() => pre.textContent || ""));
+    const bar = h("div", { class: "bar-row" }, find, hits, room(), earlier, followed, copier(() => pre.textContent || ""));
     let answer = await this.ask("log");
     if (round !== this.round) return;
     let start = answer.start;
@@ -1583,7 +1642,7 @@ class Side {
     if (round !== this.round) return;
     const rows = answer.attempts.map((/** @type {any} */ one) => h("div", { class: "attempt" },
       h("div", {}, h("b", {}, `Attempt ${one.attempt}`), " ", badge(OUTCOMES[one.outcome] || one.outcome), " ",
-        quiet([clock(one.started), one.started ? took((one.ended || this.view.now()) - one.started) : ""].filter(Boolean).join(", "))),
+        quiet([clock(one.started || one.queued), one.started && one.queued ? `queued ${took(one.started - one.queued)}` : "", one.started ? `ran ${took((one.ended || this.view.now()) - one.started)}` : ""].filter(Boolean).join(", "))),
       one.reason && h("p", { class: "line" }, one.reason), pairs(one.facts)));
     this.content.replaceChildren(...(rows.length ? rows : [note("No attempt yet.")]),
       ...answer.curves.map(curve));
@@ -1659,8 +1718,8 @@ class Side {
     if (top.dataset.of === text) return;
     top.dataset.of = text;
     const open = this.view.options.open;
-    top.replaceChildren(h("span", { class: "facts path", title: text }, text), h("span", { class: "room" }),
-      answer.there && !answer.live && open ? h("button", { class: "button", onclick: () => open(answer.path) }, "Open") : "",
+    top.replaceChildren(h("span", { class: "facts path", title: text }, text), room(),
+      !answer.there || answer.live ? "" : answer.status !== "completed" ? this.opener(top) : open ? press("Open", () => open(answer.path)) : "",
       answer.there ? copier(() => answer.path, "Copy path") : "");
   }
 
@@ -1669,10 +1728,9 @@ class Side {
     const answer = await this.ask("error");
     if (round !== this.round) return;
     if (!answer.text) return void this.content.replaceChildren(note("No error."));
-    const open = this.view.options.open;
     const bar = h("div", { class: "bar-row" }, h("b", {}, answer.cell ? `Cell ${answer.cell.index + 1} failed` : answer.reason),
-      h("span", { class: "room" }), answer.path && open ? h("button", { class: "button", onclick: () => open(answer.path) }, "Open notebook") : "",
-      copier(() => answer.text));
+      room());
+    bar.append(answer.path ? this.opener(bar) : "", copier(() => answer.text));
     const parts = answer.cell ? [notebookCell(answer.cell)] : [h("pre", { class: "log error", tabindex: 0 }, ansi(answer.text))];
     if (answer.cell) parts.push(h("details", {}, h("summary", {}, "The whole message"), h("pre", { class: "log" }, ansi(answer.text))));
     this.content.replaceChildren(bar, ...parts);
@@ -1697,11 +1755,11 @@ class Side {
     const go = (/** @type {number} */ by, /** @type {string} */ label) => {
       const offset = page.offset + by;
       const off = offset < 0 || offset >= answer.total;
-      return h("button", { class: "button", "data-chip": label, disabled: off, onclick: () => {
+      return press(label, () => {
         this.page = { ...page, offset };
         this.show("instances", true);
         this.content.scrollTop = 0;
-      } }, label);
+      }, { "data-chip": label, disabled: off });
     };
     const now = this.view.now();
     const rows = answer.rows.map((/** @type {any} */ one) => h("div", { class: "instance" },
@@ -1709,11 +1767,11 @@ class Side {
       badge(one.state), quiet(one.started ? took((one.ended || now) - one.started) : ""),
       h("span", { class: "preview", title: one.reason }, one.progress ? one.progress.text : one.reason)));
     const shown = answer.rows.length ? `${many(page.offset + 1)}–${many(page.offset + answer.rows.length)} of ${many(answer.total)} that were started` : "none that were started";
-    const focused = /** @type {any} */ (document.activeElement)?.dataset?.chip;
+    const had = focused("chip");
     const strip = s("svg", { class: "strip", viewBox: "0 0 600 14", preserveAspectRatio: "none", "aria-hidden": "true" });
     bars(strip, runs(task.strip || ""), 0, 0, 600, 14);
-    this.content.replaceChildren(strip, chips, h("div", { class: "bar-row" }, quiet(shown), h("span", { class: "room" }), go(-100, "Back"), go(100, "Next")), ...rows);
-    if (focused) this.content.querySelector(`[data-chip="${focused}"]`)?.focus({ preventScroll: true });
+    this.content.replaceChildren(strip, chips, h("div", { class: "bar-row" }, quiet(shown), room(), go(-100, "Back"), go(100, "Next")), ...rows);
+    if (had) this.content.querySelector(`[data-chip="${had}"]`)?.focus({ preventScroll: true });
   }
 }
 
@@ -1734,7 +1792,7 @@ function pairs(facts) {
 
 /** @param {() => string} text @param {string} [label] */
 function copier(text, label = "Copy") {
-  const made = h("button", { class: "button", onclick: async () => {
+  const made = press(label, async () => {
     try {
       await navigator.clipboard.writeText(text());
       made.textContent = "Copied";
@@ -1742,7 +1800,7 @@ function copier(text, label = "Copy") {
       made.textContent = "Not allowed here";
     }
     setTimeout(() => (made.textContent = label), 1500);
-  } }, label);
+  });
   return made;
 }
 
@@ -1840,7 +1898,7 @@ function picture(mime, data, alt) {
 
 /** @param {Facts} cell */
 function notebookCell(cell) {
-  const looks = { completed: "success", "not run": "none", timeout: "failed", killed: "failed", interrupted: "failed", restored: "skipped" };
+  const looks = { completed: "success", "not run": "none", timeout: "failed", killed: "failed", interrupted: "failed", restored: "skipped", kept: "skipped" };
   const state = /** @type {any} */ (looks)[cell.status] || cell.status || "none";
   const side = h("div", { class: "cell-side" }, cell.type === "code" ? icon(state, 13) : "", quiet(cell.count ? `[${cell.count}]` : ""));
   const time = cell.seconds ? took(cell.seconds * 1000) : "";

@@ -1,7 +1,8 @@
 """A run that nobody needs to be alive for: an SVG and a table, as HTML without scripts.
 
 For `_repr_mimebundle_`, nbconvert, GitHub, a kernel that is gone. All that a person wrote is
-escaped; the table of a large run is cut, and says so.
+escaped; the table of a large run is cut, and says so. The SVG is in an `<img>`: pages that
+clean HTML leave images alone, but drop SVG, and what is in it would stay as loose words.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from html import escape
 from typing import Final
 
 from mlflowkit.core.graph import graph_of, words
-from mlflowkit.core.graph_svg import COLOURS, html_of
+from mlflowkit.core.graph_svg import COLOURS, image_of
 from mlflowkit.core.spec import DagSpec
 from mlflowkit.core.states import TaskState
 from mlflowkit.core.view import RunView, TaskView
@@ -39,7 +40,7 @@ def static_html(spec: DagSpec, run: RunView) -> str:
     head = f"<b>{escape(run.run_id)}</b> · {escape(run_line(run))}"
     return (
         '<div style="font:13px/1.45 system-ui,sans-serif;max-width:100%">'
-        f"<p style='margin:0 0 6px'>{head}</p>{html_of(graph_of(spec, run))}{_table(run)}</div>"
+        f"<p style='margin:0 0 6px'>{head}</p>{image_of(graph_of(spec, run))}{_table(run)}</div>"
     )
 
 

@@ -36,9 +36,17 @@ from mlflowkit.worker.context import TaskInstance, build_context, check_key
 from mlflowkit.worker.processes import leave_fork
 from mlflowkit.worker.protocol import Ended
 from mlflowkit.worker.pulls import Pulls, stored_value
+from mlflowkit.worker.services import AskedServices
 from mlflowkit.worker.sides import Code, Executable, Inputs, Link, Values
 from mlflowkit.worker.telling import leave_fork_with, one_line, sendable, story
 
+#: What a task instance is when a callback of this kind hears of it.
+ENDS = {
+    "success": "success",
+    "failure": "failed",
+    "retry": "up_for_retry",
+    "skipped": "skipped",
+}
 #: What a callback of a run hears where nothing else is to be said: Airflow's words.
 RUN_REASONS = {"success": "success", "failure": "task_failure"}
 
@@ -61,7 +69,7 @@ class Attempt:
     ) -> None:
         self.order, self._code, self._values, self._link = order, code, values, link
         self.notebooks = notebooks
-        self.services: Services = _Services(link)
+        self.services: Services = AskedServices(link)
         self._pulls = Pulls(order, code.spec, values, link)
         self._pushed: dict[str, StoredValue] = {}
         self._mine: dict[str, object] = {}
@@ -146,8 +154,10 @@ class Attempt:
                 kept, key = self._kept_result()
                 if kept is not None:
                     return kept
+                _around(task, "pre_execute", context=self.context)
                 self._call_back("execute")
                 result = self._execute(task)
+                _around(task, "post_execute", context=self.context, result=result)
                 if not getattr(task, "do_xcom_push", True):
                     result = None
                 if result is not None or attempt.map_index >= 0:
@@ -218,6 +228,8 @@ class Attempt:
                     return Ended(attempt, "succeeded", answer=self._code.next_info(given))
                 if attempt.task_id:
                     self._code.complete(attempt.task_id, self.context)
+                if attempt.task_id:
+                    self.ti.has_ended(ENDS[given["kind"]], given)
                 if given.get("why"):
                     self.context["reason"] = given["why"]
                     self.context["exception"] = self._exception_of(given)
@@ -327,19 +339,8 @@ class Attempt:
             return None
 
 
-class _Services:
-    """Long-lived processes, started by the engine so that they outlive the attempt."""
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
-
-    def start(
-        self, name: str, argv: list[str], *, env: Mapping[str, str], log: Path
-    ) -> int:
-        pid: int = self._link.ask(
-            "service_start", name=name, argv=argv, env=dict(env), log=str(log)
-        )
-        return pid
-
-    def stop(self, name: str) -> None:
-        self._link.ask("service_stop", name=name)
+def _around(task: Executable, name: str, **given: Any) -> None:
+    """The method of an operator that stands before or behind its `execute`, if it has one."""
+    call = getattr(task, name, None)
+    if call is not None:
+        call(**given)

@@ -15,6 +15,7 @@ from mlflowkit.core.spec import RETURN_VALUE, DagSpec
 from mlflowkit.core.values import StoredValue
 from mlflowkit.errors import BadXComKey, BadXComPull, UnknownXCom, UnknownXComTask
 from mlflowkit.ports import LaunchOrder
+from mlflowkit.worker.context_run import moment, seconds_between
 from mlflowkit.worker.run_context import Context, Sources, make_context
 
 #: Pull(task_id, key, map_index) gives a value; mapped tasks give a `MappedValues`.
@@ -105,6 +106,9 @@ class TaskInstance:
         #: How often it gave its place back to look again later.
         self.poke_count = order.reschedules
         self.log = logging.getLogger(f"mlflowkit.task.{self.task_id}")
+        #: In a callback: how the try that it is about ended, and from when to when it went.
+        self.state = "running"
+        self._times: Mapping[str, Any] = {}
         #: The context that it is part of.
         self.context: Context | None = None
 
@@ -130,9 +134,28 @@ class TaskInstance:
 
     @property
     def start_date(self) -> datetime | None:
-        """When this attempt was started."""
-        found: datetime | None = self._of_context("start_date")
+        """When this attempt was started; in a callback, the one that it is about."""
+        own = moment(self._times.get("started_at"))
+        found: datetime | None = own or self._of_context("start_date")
         return found
+
+    @property
+    def end_date(self) -> datetime | None:
+        """In a callback: when it ended."""
+        return moment(self._times.get("ended_at"))
+
+    @property
+    def duration(self) -> float | None:
+        """In a callback: the seconds that it took."""
+        return seconds_between(self.start_date, self.end_date)
+
+    def current_state(self) -> str:
+        """Airflow's other name for `state`."""
+        return self.state
+
+    def has_ended(self, state: str, times: Mapping[str, Any]) -> None:
+        """From now on it is one that a callback hears of."""
+        self.state, self._times = state, times
 
     @property
     def logical_date(self) -> datetime | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from mlflowkit.core.spec import DagSpec
 from mlflowkit.ports import LaunchOrder, running_task
+from mlflowkit.worker.context_run import DagRunView
 
 #: Runs whose logical date is a place in the schedule.
 _BY_SCHEDULE = ("scheduled", "backfill")
@@ -56,10 +57,10 @@ def dag_run_view(
     facts: Mapping[str, Any],
     params: Mapping[str, Any],
     time: Callable[[str], datetime | None],
-) -> SimpleNamespace:
+) -> DagRunView:
     """`dag_run` in a context."""
     given = facts.get("conf")
-    return SimpleNamespace(
+    return DagRunView(
         dag_id=str(spec.dag_id),
         run_id=str(order.attempt.run_id),
         run_type=str(facts.get("run_type", "manual")),

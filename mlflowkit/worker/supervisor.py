@@ -9,31 +9,27 @@ only when the attempt's output is in its log and, after a kill, everything is de
 from __future__ import annotations
 
 import os
-import secrets
 import selectors
 import signal
 import socket
 import time
-import traceback
 from collections import deque
-from collections.abc import Callable
-from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 
-from mlflowkit.core.masking import Masker, StreamMasker
 from mlflowkit.ports import LaunchOrder
-from mlflowkit.worker import elsewhere, processes
+from mlflowkit.worker import processes
+from mlflowkit.worker.attempt_log import AttemptLog, last_words
+from mlflowkit.worker.child_process import READ_BYTES, Child, RunChild
+from mlflowkit.worker.engine_end import EngineEnd
+from mlflowkit.worker.killing import Killing
 from mlflowkit.worker.protocol import (
-    FRAME_ERRORS,
     Answer,
     Ask,
     BlockingChannel,
     Close,
     Elsewhere,
     Ended,
-    Frames,
     Kill,
     Mask,
     Message,
@@ -42,92 +38,17 @@ from mlflowkit.worker.protocol import (
     Recall,
     Returned,
     Started,
-    decode,
-    encode,
 )
 
-#: Runs in the child: takes its channel, the output pipe and the end mark; returns at the end.
-RunChild = Callable[[BlockingChannel, int, bytes], None]
 #: A child that was told to end gets this long for its exit handlers.
 EXIT_GRACE_SECONDS = 5.0
-#: Processes that work for an attempt elsewhere end by themselves when it does.
-ELSEWHERE_SECONDS = 5.0
-HOLD_SECONDS = 0.004
-
-
-class Child:
-    """A forked process that runs the attempts of one task, as its supervisor sees it."""
-
-    def __init__(self, run: RunChild) -> None:
-        ours, theirs = socket.socketpair()
-        self.out, out_theirs = os.pipe()
-        self.mark = b"\0" + secrets.token_hex(16).encode() + b"\0"
-        parent = os.getpid()
-        self.pid = os.fork()
-        if self.pid == 0:
-            ours.close()
-            os.close(self.out)
-            try:
-                processes.die_with_parent(parent)
-                run(BlockingChannel(theirs), out_theirs, self.mark)
-            except BaseException:  # noqa: BLE001 - told in the attempt's log, then gone
-                traceback.print_exc()
-                os._exit(1)
-            finally:
-                os._exit(0)
-        theirs.close()
-        os.close(out_theirs)
-        os.set_blocking(self.out, False)
-        self.sock = ours
-        self.frames = Frames()
-        self.pidfd = os.pidfd_open(self.pid)
-        self.task: tuple[str, str] | None = None  # (run, task) whose attempts it runs
-        self.tail = b""  # output read, but not yet known to be free of a mark
-        #: The secrets it has met; nothing of its output is written but through this.
-        self.masker = Masker()
-        self.masked = StreamMasker(self.masker)
-        #: Processes that are not below it and work for its attempt: pid → pidfd.
-        self.elsewhere: dict[int, int] = {}
-
-    def told_of(self, message: Elsewhere) -> None:
-        if message.ended:
-            pidfd = self.elsewhere.pop(message.pid, None)
-        elif message.pid in self.elsewhere:
-            return
-        else:
-            pidfd = elsewhere.watch(message.pid)
-            if pidfd is not None:
-                self.elsewhere[message.pid] = pidfd
-            return
-        if pidfd is not None:
-            os.close(pidfd)
-
-    def end_elsewhere(self) -> None:
-        """Nothing works for its attempt anywhere when this returns."""
-        elsewhere.wait_for(self.elsewhere.values(), ELSEWHERE_SECONDS)
-        for pid in list(self.elsewhere):
-            os.close(self.elsewhere.pop(pid))
-
-    def send(self, message: Message) -> None:
-        try:
-            self.sock.sendall(encode(message))
-        except OSError:
-            return  # it died: its pidfd says so
-
-    def close(self) -> None:
-        self.sock.close()
-        os.close(self.out)
-        os.close(self.pidfd)
-        for pidfd in self.elsewhere.values():
-            os.close(pidfd)
 
 
 class Supervisor:
     """One slot: at most one attempt runs in it."""
 
     def __init__(self, engine: socket.socket, run_child: RunChild) -> None:
-        self._engine, self._run_child = engine, run_child
-        self._engine_frames = Frames()
+        self._engine, self._run_child = EngineEnd(engine), run_child
         self._selector = selectors.DefaultSelector()
         self._waiting: deque[LaunchOrder] = deque()
         self._current: LaunchOrder | None = None
@@ -137,18 +58,11 @@ class Supervisor:
         self._askers: deque[tuple[Child, int]] = deque()
         #: When a child that was told to end is ended.
         self._retire_by: float | None = None
-        #: Where output goes: the log of the attempt that runs, or ran last.
-        self._log_path = ""
-        self._log: BinaryIO | None = None
-        #: Why some output of the current attempt is in no file (a full disk).
-        self._unwritten = ""
-        self._kill: Kill | None = None
-        self._next_signal: tuple[float, signal.Signals] | None = None
+        #: Where output goes: to the attempt that runs, or ran last.
+        self._log = AttemptLog()
+        self._kill: Killing | None = None
         self._memory_kills = processes.out_of_memory_kills()
         self._closing = False
-        #: A `Started` that waits a moment: if the attempt ends meanwhile, both go in one piece.
-        self._held = b""
-        self._held_since = 0.0
 
     # ── loop ────────────────────────────────────────────────────────────────
 
@@ -156,7 +70,7 @@ class Supervisor:
         """Until the engine is gone or says that no more will come."""
         processes.become_subreaper()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        self._selector.register(self._engine, selectors.EVENT_READ, self._read_engine)
+        self._selector.register(self._engine.sock, selectors.EVENT_READ, self._read_engine)
         self._fork_spare()
         while not (self._closing and self._current is None and not self._waiting):
             for key, _ in self._selector.select(self._timeout()):
@@ -165,42 +79,31 @@ class Supervisor:
                 if not key.data():
                     self._end_everything()
                     return
-            self._escalate()
+            if self._kill is not None and self._child is not None:
+                self._kill.go_on(self._child.pid)
             self._end_retired()
-            self._say_held()
+            self._engine.say_held()
         self._wait_for_retired()
         self._end_everything()
 
     def _timeout(self) -> float | None:
-        until = [self._next_signal[0]] if self._next_signal is not None else []
-        until += [self._held_since + HOLD_SECONDS] if self._held else []
-        until += [self._retire_by] if self._retire_by is not None else []
+        kill_due = self._kill.due if self._kill is not None else None
+        moments = (kill_due, self._engine.held_until, self._retire_by)
+        until = [moment for moment in moments if moment is not None]
         return max(min(until) - time.monotonic(), 0) if until else None
-
-    def _say_held(self) -> None:
-        if self._held and time.monotonic() >= self._held_since + HOLD_SECONDS:
-            held, self._held = self._held, b""
-            self._engine.sendall(held)
 
     def _end_everything(self) -> None:
         processes.kill_all_below()
-        self._close_log()
-
-    def _tell(self, message: Message) -> None:
-        held, self._held = self._held, b""
-        self._engine.sendall(held + encode(message))
+        self._log.close()
 
     # ── engine ──────────────────────────────────────────────────────────────
 
     def _read_engine(self) -> bool:
-        try:
-            data = self._engine.recv(262_144)
-        except ConnectionResetError:
+        messages = self._engine.read()
+        if messages is None:
             return False
-        if not data:
-            return False
-        for frame in self._engine_frames.feed(data):
-            self._hear(decode(frame))
+        for message in messages:
+            self._hear(message)
         return True
 
     def _hear(self, message: Message) -> None:
@@ -214,7 +117,7 @@ class Supervisor:
         elif isinstance(message, Kill):
             self._kill_asked(message)
         elif isinstance(message, Recall):
-            self._tell(Returned([order.attempt for order in self._waiting]))
+            self._engine.tell(Returned([order.attempt for order in self._waiting]))
             self._waiting.clear()
         elif isinstance(message, Close):
             self._closing = True
@@ -222,32 +125,12 @@ class Supervisor:
     def _kill_asked(self, kill: Kill) -> None:
         if self._current is not None and self._current.attempt == kill.attempt:
             if self._kill is None:
-                self._kill = kill
-                self._next_signal = (time.monotonic(), signal.SIGINT)
+                self._kill = Killing(kill)
             return
         for order in list(self._waiting):
             if order.attempt == kill.attempt:
                 self._waiting.remove(order)
-                self._tell(Ended(kill.attempt, "failed", why=kill.why))
-
-    def _escalate(self) -> None:
-        """Interrupt the child; then SIGTERM, then SIGKILL for all below."""
-        if self._next_signal is None or self._kill is None or self._child is None:
-            return
-        when, sig = self._next_signal
-        if time.monotonic() < when:
-            return
-        if sig is signal.SIGKILL:
-            self._next_signal = None
-            processes.send(self._child.pid, signal.SIGKILL)
-            return
-        targets = [self._child.pid]
-        if sig is signal.SIGTERM:
-            targets += processes.below(self._child.pid)
-        for pid in targets:
-            processes.send(pid, sig)
-        later = signal.SIGTERM if sig is signal.SIGINT else signal.SIGKILL
-        self._next_signal = (time.monotonic() + self._kill.grace, later)
+                self._engine.tell(Ended(kill.attempt, "failed", why=kill.why))
 
     # ── child ───────────────────────────────────────────────────────────────
 
@@ -257,7 +140,7 @@ class Supervisor:
 
     def _in_child(self, channel: BlockingChannel, out: int, mark: bytes) -> None:
         self._selector.close()
-        self._engine.close()
+        self._engine.sock.close()
         for other in (self._child, self._spare):
             if other is not None:
                 other.close()
@@ -278,38 +161,26 @@ class Supervisor:
             assert self._spare is not None
             self._child, self._spare = self._spare, None
             self._child.task = task
-            self._selector.register(
-                self._child.sock, selectors.EVENT_READ, self._read_child
+            hears = (
+                (self._child.sock, self._read_child),
+                (self._child.out, self._read_output),
+                (self._child.pidfd, self._child_died),
             )
-            self._selector.register(
-                self._child.out, selectors.EVENT_READ, self._read_output
-            )
-            self._selector.register(
-                self._child.pidfd, selectors.EVENT_READ, self._child_died
-            )
-        self._current, self._kill, self._next_signal = order, None, None
-        self._close_log()
-        self._log_path, self._unwritten = order.log, ""
+            for source, hear in hears:
+                self._selector.register(source, selectors.EVENT_READ, hear)
+        self._current, self._kill = order, None
+        self._log.begin(order)
         self._child.send(Order(order))
-        self._held += encode(Started(order.attempt, self._child.pid))
-        self._held_since = time.monotonic()
+        self._engine.hold(Started(order.attempt, self._child.pid))
 
     def _read_child(self) -> bool:
         assert self._child is not None
         child = self._child
-        try:
-            data = child.sock.recv(262_144)
-        except ConnectionResetError:
-            data = b""
-        if not data:
+        read = child.read()
+        if read is None:
             self._selector.unregister(child.sock)
             return True  # its pidfd tells the rest
-        messages: list[Message] = []
-        wrong = ""
-        try:
-            messages.extend(map(decode, child.frames.feed(data)))
-        except FRAME_ERRORS as exc:
-            wrong = str(exc) or type(exc).__name__
+        messages, wrong = read
         for message in messages:
             self._child_says(child, message)
         if wrong and self._child is child:
@@ -318,7 +189,7 @@ class Supervisor:
 
     def _child_says(self, child: Child, message: Message) -> None:
         if isinstance(message, Note):
-            self._note(child.masker.json_line(message.line))
+            self._log.note(self._current, child.masker.json_line(message.line))
         elif isinstance(message, Mask):
             child.masker.add(message.values)
             if message.answer:
@@ -329,7 +200,7 @@ class Supervisor:
             self._attempt_ended(message)
         elif isinstance(message, Ask):
             self._askers.append((child, message.number))
-            self._tell(message)
+            self._engine.tell(message)
 
     def _child_is_confused(self, what: str) -> None:
         """It sent what is no message: nothing it says can be trusted from now on."""
@@ -348,19 +219,18 @@ class Supervisor:
 
     def _attempt_ended(self, ended: Ended) -> None:
         assert self._child is not None
-        self._drain(self._child, to_mark=True)
+        self._child.drain(self._log, to_mark=True)
         self._child.end_elsewhere()
         if self._kill is not None:
             self._remove_child()
         self._finish(ended)
 
     def _finish(self, ended: Ended) -> None:
-        self._current, self._kill, self._next_signal = None, None, None
-        if self._unwritten:
-            facts = {**ended.facts, "log_error": self._unwritten}
+        self._current, self._kill = None, None
+        if trouble := self._log.trouble():
+            facts = {**ended.facts, "log_error": trouble}
             ended = msgspec.structs.replace(ended, facts=facts)
-            self._unwritten = ""
-        self._tell(ended)
+        self._engine.tell(ended)
         if ended.attempt.map_index < 0 and self._child is not None:
             self._retire()  # nothing more of this task will come
         else:
@@ -382,7 +252,7 @@ class Supervisor:
         memory = self._memory_kills > before
         processes.kill_all_below(spare=self._spared())  # first: it may write without end
         child.end_elsewhere()
-        self._drain(child, to_mark=False)
+        child.drain(self._log, to_mark=False)
         self._forget(child)
         if self._current is not None and self._current is not order:
             self._waiting.appendleft(self._current)  # handed to it after it had died
@@ -394,11 +264,21 @@ class Supervisor:
                 if self._kill
                 else processes.words_for(status, out_of_memory=memory)
             )
-            self._finish(
-                Ended(order.attempt, "failed", why=why, error=self._last_words(order))
-            )
+            self._finish(Ended(order.attempt, "failed", why=why, error=last_words(order)))
         else:
             self._go_on()
+        return True
+
+    def _read_output(self) -> bool:
+        assert self._child is not None
+        try:
+            data = os.read(self._child.out, READ_BYTES)
+        except BlockingIOError:
+            return True
+        if not data:
+            self._selector.unregister(self._child.out)
+            return True
+        self._child.take(data, self._log)
         return True
 
     def _read_what_is_left(self, child: Child) -> None:
@@ -410,14 +290,6 @@ class Supervisor:
                     return
         except BlockingIOError:
             return
-
-    def _last_words(self, order: LaunchOrder) -> str:
-        path = Path(order.log)
-        if not path.exists():
-            return ""
-        with path.open("rb") as log:
-            log.seek(max(path.stat().st_size - 4000, 0))
-            return log.read().decode(errors="replace")
 
     def _retire(self) -> None:
         """The task has no more attempts here: the child may run its exit handlers."""
@@ -447,7 +319,7 @@ class Supervisor:
         os.waitpid(child.pid, 0)
         processes.kill_all_below(spare=self._spared())  # first: it may write without end
         child.end_elsewhere()
-        self._drain(child, to_mark=False)
+        child.drain(self._log, to_mark=False)
         self._forget(child)
 
     def _forget(self, child: Child) -> None:
@@ -455,77 +327,8 @@ class Supervisor:
             if source in self._selector.get_map():
                 self._selector.unregister(source)
         child.close()
-        self._close_log()
+        self._log.close()
         self._child, self._retire_by = None, None
 
     def _spared(self) -> set[int]:
         return {self._spare.pid} if self._spare is not None else set()
-
-    # ── output ──────────────────────────────────────────────────────────────
-
-    def _read_output(self) -> bool:
-        assert self._child is not None
-        try:
-            data = os.read(self._child.out, 65_536)
-        except BlockingIOError:
-            return True
-        if not data:
-            self._selector.unregister(self._child.out)
-            return True
-        self._take(self._child, data)
-        return True
-
-    def _drain(self, child: Child, *, to_mark: bool) -> None:
-        """Everything the attempt has written goes to its log: up to its mark, or all there is."""
-        os.set_blocking(child.out, to_mark)
-        try:
-            while not (to_mark and child.mark in child.tail):
-                data = os.read(child.out, 65_536)
-                if not data:
-                    break
-                self._take(child, data)
-        except BlockingIOError:
-            pass
-        os.set_blocking(child.out, False)
-        before, found, after = child.tail.partition(child.mark)
-        self._write(child.masked.feed(before) + child.masked.flush())
-        child.tail = after if found else b""
-
-    def _take(self, child: Child, data: bytes) -> None:
-        """Write what cannot be part of a mark; keep the rest."""
-        child.tail += data
-        if child.mark in child.tail:
-            return
-        cut = len(child.tail) - len(child.mark) + 1
-        start = child.tail.find(b"\0", max(cut, 0))
-        safe = child.tail if start < 0 else child.tail[:start]
-        self._write(child.masked.feed(safe))
-        child.tail = child.tail[len(safe) :]
-
-    def _write(self, data: bytes) -> None:
-        if not data or not self._log_path:
-            return
-        try:
-            if self._log is None:
-                path = Path(self._log_path)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                self._log = path.open("ab", buffering=0)
-            self._log.write(data)
-        except OSError as exc:  # the attempt is not to blame, and goes on
-            self._unwritten = str(exc)
-
-    def _close_log(self) -> None:
-        if self._log is not None:
-            self._log.close()
-            self._log = None
-
-    def _note(self, line: bytes) -> None:
-        if self._current is None or not self._current.journal:
-            return
-        path = Path(self._current.journal)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("ab") as journal:
-                journal.write(line + b"\n")
-        except OSError as exc:
-            self._unwritten = str(exc)

@@ -281,7 +281,7 @@ def test_an_engine_killed_in_a_mapped_group_changes_no_outcome(
         wait_until(lambda: engine_pid(home) == pid)
     Path(go).touch()
     wait_until(lambda: run.view().ended)
-    assert [process.wait(30) for process in resumed] == [-signal.SIGKILL, 0]
+    assert [process.wait(120) for process in resumed] == [-signal.SIGKILL, 0]
     assert states(run) == {
         "numbers": "success",
         **each("g.choose", "success", "success", "success"),
@@ -428,6 +428,96 @@ def test_an_operator_cannot_hide_what_every_task_is_asked() -> None:
         Told("told", arguments=["x"])
 
 
+def test_what_does_nothing_needs_no_worker_unless_somebody_is_to_hear_of_it(
+    tmp_path: Path,
+) -> None:
+    notes = tmp_path / "notes"
+
+    class Works(EmptyOperator):
+        def execute(self, context: Any) -> None:
+            notes.write_text(notes.read_text() + "works ")
+
+    def note(context: Any) -> None:
+        notes.write_text(f"{context['ti'].task_id} ")
+
+    with DAG("nothing") as dag:
+        heard = EmptyOperator(task_id="heard", on_execute_callback=note)
+        join, end = idle("join"), idle("end", "all_done")
+        idle("start") >> heard >> Works(task_id="works") >> join >> end
+    run = run_of(dag)
+    ok = dict.fromkeys(("start", "heard", "works", "join", "end"), "success")
+    assert states(run) == ok
+    tries = {name: len(run[name].attempts()) for name in ok}
+    assert tries == {"start": 0, "heard": 1, "works": 1, "join": 0, "end": 0}
+    assert notes.read_text() == "heard works "
+    assert (run["end"].result(), run["end"].log()) == (None, "")
+
+
+class Around(BaseOperator):
+    """Tells what is called when."""
+
+    template_fields = ("place",)
+
+    def __init__(self, place: str, refuse: str = "", **options: Any) -> None:
+        super().__init__(**options)
+        self.place, self.refuse = place, refuse
+
+    def pre_execute(self, context: Any) -> None:
+        super().pre_execute(context)
+        self._tell("pre", context)
+
+    def execute(self, context: Any) -> str:
+        self._tell("execute", context)
+        return "given"
+
+    def post_execute(self, context: Any, result: Any = None) -> None:
+        super().post_execute(context, result)
+        self._tell(f"post {result}", context)
+
+    def _tell(self, what: str, context: Any) -> None:
+        with open(self.place, "a") as out:
+            out.write(f"{context['ti'].task_id}: {what}\n")
+        if what == self.refuse:
+            raise TaskSkipped(what)
+
+
+def test_what_stands_around_execute_is_called_and_its_errors_count(tmp_path: Path) -> None:
+    place = str(tmp_path / "{{ dag.dag_id }}")
+
+    def before(context: Any) -> None:
+        with open(tmp_path / "around", "a") as out:
+            out.write(f"{context['ti'].task_id}: function\n")
+
+    def after(context: Any, result: Any) -> None:
+        raise ValueError(f"{result} is refused")
+
+    @task(pre_execute=before, post_execute=after)
+    def refused() -> int:
+        return 3
+
+    with DAG("around") as dag:
+        one = Around(task_id="one", place=place, pre_execute=before)
+        none = Around(task_id="none", place=place, refuse="pre")
+        one >> none >> refused.override(trigger_rule="all_done")() >> idle("cut")
+    run = run_of(dag)
+    assert states(run) == {
+        "one": "success",
+        "none": "skipped",
+        "refused": "failed",
+        "cut": "upstream_failed",
+    }
+    assert (tmp_path / "around").read_text().splitlines() == [
+        "one: function",
+        "one: pre",
+        "one: execute",
+        "one: post given",
+        "none: pre",
+        "refused: function",
+    ]
+    with pytest.raises(BadOption, match="'pre_execute' of task 'x' must be a function"):
+        Around(task_id="x", place="", pre_execute="before")
+
+
 def test_callbacks_know_which_try_it_was_and_why_a_run_ended(tmp_path: Path) -> None:
     notes = str(tmp_path / "notes")
 
@@ -435,13 +525,19 @@ def test_callbacks_know_which_try_it_was_and_why_a_run_ended(tmp_path: Path) -> 
         def tell(context: Any) -> None:
             with open(notes, "a") as out:
                 error = type(context.get("exception")).__name__
-                out.write(f"{kind} {context['ti'].try_number} {error}\n")
+                ti = context["ti"]
+                took = "no time" if ti.duration is None else "its time"
+                out.write(f"{kind} {ti.try_number} {error} {ti.state} {took}\n")
 
         return tell
 
     def end(context: Any) -> None:
+        run = context["dag_run"]
+        found = [(one.task_id, one.state) for one in run.get_task_instances()]
         with open(notes, "a") as out:
-            out.write(f"run: {context['reason']}\n")
+            out.write(
+                f"run: {context['reason']} {run.state} {found} {run.end_date is None}\n"
+            )
 
     @task(retries=2, retry_delay=0, on_retry_callback=note("retry"))
     def flaky(ti: Any = None) -> None:
@@ -456,10 +552,10 @@ def test_callbacks_know_which_try_it_was_and_why_a_run_ended(tmp_path: Path) -> 
         lambda: Path(notes).exists() and len(Path(notes).read_text().split("\n")) == 5
     )
     assert sorted(Path(notes).read_text().splitlines()) == [
-        "retry 1 ValueError",
-        "retry 2 ValueError",
-        "run: success",
-        "skipped 3 TaskSkipped",
+        "retry 1 ValueError up_for_retry its time",
+        "retry 2 ValueError up_for_retry its time",
+        "run: success success [('flaky', 'skipped')] False",
+        "skipped 3 TaskSkipped skipped its time",
     ]
 
 

@@ -79,7 +79,7 @@ def test_a_second_run_downloads_nothing_and_keep_leaves_the_model_at_work(
     report: dict[str, Any], terminal: Terminal
 ) -> None:
     assert report["downloaded"] == 1797
-    process = terminal.start("demo", "--keep", "--epochs", "1")
+    process = terminal.start("demo", "--keep", "--epochs", "1", "--image-size", "16")
     out = process.stdout
     assert out is not None
     said: list[str] = []
@@ -101,7 +101,8 @@ def test_a_second_run_downloads_nothing_and_keep_leaves_the_model_at_work(
 def test_a_failing_task_exits_with_1_names_its_cell_and_leaves_nothing(
     terminal: Terminal,
 ) -> None:
-    answer = terminal("demo", "--weights", "nowhere.pth", seconds=4 * MINUTES)
+    options = ("--weights", "nowhere.pth", "--image-size", "16")
+    answer = terminal("demo", *options, seconds=4 * MINUTES)
     assert answer.status == 1
     assert "task fine_tune (NotebookOperator) failed" in answer.out
     assert "finetune_resnet.ipynb" in answer.out

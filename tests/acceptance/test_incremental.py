@@ -49,7 +49,7 @@ class Shop:
         """A run that a person starts as soon as a day is over; gives its states."""
         logical = day + timedelta(days=1)
         dag = load_dag(str(PIPELINE))
-        run = dag.run(logical_date=logical, folder=str(self.reports)).wait(60)
+        run = dag.run(logical_date=logical, folder=str(self.reports)).wait(120)
         return {task.task_id: str(task.state) for task in run.view().tasks}
 
     def sales(self) -> list[tuple[str, int, float]]:

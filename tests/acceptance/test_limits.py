@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from mlflowkit.errors import BadPool, PoolMissing
 from mlflowkit.inline import TestRun
 from mlflowkit.run_handle import RunHandle
 from mlflowkit.store.pools import put_pool
-from tests.engine.conftest import home
+from tests.engine.conftest import World, home
 from tests.engine.scheduling import DAY, NOON, Clock, Office
 
 __all__ = ["home"]
@@ -194,20 +194,24 @@ def test_with_wait_for_downstream_also_for_what_is_below_it(real: Office) -> Non
 def test_a_run_that_takes_too_long_fails_and_what_waits_is_skipped(home: Path) -> None:
     @task
     def sleep() -> None:
-        time.sleep(60)
+        time.sleep(600)
 
-    with DAG("d", dagrun_timeout=timedelta(seconds=5)) as d:
+    with DAG("d", dagrun_timeout=timedelta(minutes=20)) as d:
         work() >> sleep() >> work.override(task_id="after")()
-    engine = make_engine(home)
+    ahead = timedelta()
+    engine = make_engine(home, lambda: datetime.now(UTC) + ahead)
     try:
-        run = RunHandle(engine.submit(make_request(d, {}, {}, home)), home)
-        engine.serve(lambda: run.view().ended)
+        world = World(home, engine)
+        run = world.submit(d)
+        world.until(lambda: run["sleep"].state == "running")
+        ahead = timedelta(minutes=20)
+        world.finish(run)
         view = run.view()
         assert (view.state, tasks(run)) == (
             "failed",
             {"work": "success", "sleep": "failed", "after": "skipped"},
         )
-        assert "timed out after 0:00:05" in view.reason
+        assert "timed out after 0:20:00" in view.reason
     finally:
         engine.close()
 

@@ -146,7 +146,7 @@ def test_many_processes_may_put_the_same_bytes_at_once(tmp_path: Path) -> None:
     ]
     with ThreadPoolExecutor(4) as pool:
         answers = list(
-            pool.map(lambda writer: writer.communicate("go\n", timeout=60)[0], writers)
+            pool.map(lambda writer: writer.communicate("go\n", timeout=120)[0], writers)
         )
     store = FileArtifacts(root)
     assert answers == ["good\n"] * 4

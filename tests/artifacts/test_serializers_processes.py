@@ -203,7 +203,7 @@ def kernel(tmp_path: Path) -> Iterator[Callable[[str], str]]:
         def hear(message: dict[str, Any]) -> None:
             printed.append(message["content"].get("text", ""))
 
-        reply = client.execute_interactive(code, output_hook=hear, timeout=60)
+        reply = client.execute_interactive(code, output_hook=hear, timeout=120)
         assert reply["content"]["status"] == "ok", reply["content"]
         return "".join(printed)
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from mlflowkit import DAG
 from mlflowkit.core.spec import UNMAPPED, AttemptId, RunId, TaskId
-from mlflowkit.inline import DagCode, MemoryValues
+from mlflowkit.inline_code import DagCode
+from mlflowkit.inline_values import MemoryValues
 from mlflowkit.ports import LaunchOrder, Surroundings
 from mlflowkit.worker.attempt import Attempt
 from mlflowkit.worker.protocol import Ended

@@ -53,7 +53,7 @@ class Project:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=120,
         )
         assert not check or done.returncode == 0, done.stderr
         return done

@@ -19,6 +19,7 @@ from mlflowkit import (
     task,
 )
 from mlflowkit.authoring.resolve import render
+from mlflowkit.authoring.task_kinds import ELSEWHERE
 from mlflowkit.errors import (
     BadOption,
     BranchNotBelow,
@@ -238,3 +239,9 @@ def test_every_kind_of_task_is_itself_when_asked_again() -> None:
         there()
     assert d.spec().tasks["there"].operator == "@task.sensor"
     assert executed(d, "there") == (None, [])
+
+
+@pytest.mark.parametrize("kind", sorted(ELSEWHERE))
+def test_a_kind_of_task_that_is_not_here_says_what_to_use(kind: str) -> None:
+    with pytest.raises(AttributeError, match=f"there is no @task.{kind}: .*Operator"):
+        getattr(task, kind)

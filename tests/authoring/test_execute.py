@@ -55,12 +55,18 @@ def test_context_is_filled_in_by_name_as_in_airflow() -> None:
     def every(**context: object) -> list[str]:
         return sorted(context)
 
+    @task
+    def several(*xs: int, ti: object = None) -> list[object]:
+        return [*xs, ti]
+
     with DAG("d") as d:
         some(1)
         every(own=2)
+        several(1, 2, 3)
     context = {"ti": "TI", "ds": "2026-01-01", "run_id": "d/1"}
     assert executed(made(d, "some"), **context)[0] == [1, "TI", "2026-01-01"]
     assert executed(made(d, "every"), **context)[0] == ["ds", "own", "run_id", "ti"]
+    assert executed(made(d, "several"), **context)[0] == [1, 2, 3, "TI"]
 
 
 def test_several_outputs_are_given_out_one_by_one() -> None:

@@ -17,6 +17,7 @@ from mlflowkit.authoring.loader import load_dags
 from mlflowkit.errors import (
     BadIgnoreFile,
     DagCellMagic,
+    NotebookInvalid,
     PipelineBroken,
     PipelineMissing,
     RunWhileLoading,
@@ -27,7 +28,7 @@ HEAD = "from mlflowkit import DAG, dag, task\n"
 ONE = HEAD + "@task\ndef work():\n    return 7\n@dag\ndef one():\n    work()\n"
 
 
-def load(project: Project, *, seconds: float = 30, refresh: bool = False) -> FolderReport:
+def load(project: Project, *, seconds: float = 120, refresh: bool = False) -> FolderReport:
     return load_folder(
         project.folder / "pipelines",
         project.home,
@@ -295,7 +296,7 @@ def test_what_does_not_fit_is_an_error_of_the_file_not_of_a_run(project: Project
         "with DAG('n'):\n    notebook('fit.ipynb', rl=2)\n",
     )
     (error,) = load(project).errors
-    assert (error.code, error.dag_id, error.line) == ("unknown_parameter", "n", 2)
+    assert (error.code, error.line) == ("unknown_parameter", 3)  # the one that draws it
 
 
 def test_a_new_module_that_python_would_find_first_counts_too(project: Project) -> None:
@@ -423,7 +424,7 @@ def test_an_error_in_a_notebook_names_the_cell_and_the_line(project: Project) ->
     with pytest.raises(PipelineBroken, match=r"b.ipynb, cell 1, line 1: invalid syntax"):
         load_dags(wrong)
     no_notebook = project.write("c.ipynb", "{}")
-    with pytest.raises(PipelineBroken, match="is no notebook that can be read"):
+    with pytest.raises(NotebookInvalid, match="is not a notebook that can be run: it"):
         load_dags(no_notebook)
 
 
@@ -434,6 +435,26 @@ def test_a_run_in_a_notebook_s_cell_says_to_tag_it_stop(project: Project) -> Non
     with pytest.raises(RunWhileLoading) as caught:
         load_dags(path)
     assert "cell 2: tag the cell `stop`" in caught.value.__notes__[0]
+
+
+def test_a_cycle_is_an_error_of_its_file_and_a_home_is_no_place_for_pipelines(
+    project: Project,
+) -> None:
+    write = "from mlflowkit import DAG, BashOperator\nwith DAG('c'):\n"
+    a, b = (f"    {n} = BashOperator(task_id='{n}', bash_command='x')\n" for n in "ab")
+    project.write("pipelines/round.py", write + a + b + "    a >> b >> a\n")
+    project.write("pipelines/kept/store.db", "")
+    project.write("pipelines/kept/bundles/1/sources/copy.py", ONE)
+    found = load(project)
+    (error,) = found.errors
+    assert (error.code, error.file) == (
+        "cycle",
+        str(project.folder / "pipelines" / "round.py"),
+    )
+    assert (error.where, error.line) == ("", 2)
+    assert [file.path for file in found.files] == [
+        str(project.folder / "pipelines" / "round.py")
+    ]
 
 
 # ── as a program ──

@@ -28,16 +28,13 @@ KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 
 
 def written(path: Path, code: str = "lr: float = 0.1\nrows = None") -> Path:
-    cell = {
-        "cell_type": "code",
-        "id": "a",
-        "metadata": {"tags": ["parameters"]},
-        "source": code,
-        "outputs": [],
-        "execution_count": None,
-    }
+    empty = {"cell_type": "code", "outputs": [], "execution_count": None}
+    tags = {"tags": ["parameters"]}
     content = {
-        "cells": [cell],
+        "cells": [
+            {**empty, "id": "a", "metadata": tags, "source": code},
+            {**empty, "id": "b", "metadata": {}, "source": "model = fit(rows)"},
+        ],
         "metadata": {"kernelspec": KERNEL},
         "nbformat": 4,
         "nbformat_minor": 5,
@@ -55,14 +52,12 @@ def fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_options_are_reserved_and_everything_else_is_a_parameter(fit: Path) -> None:
     with DAG("d") as d:
         rows = task(lambda: [1]).override(task_id="rows")()
-        fitted = notebook(
-            fit, rows=rows, lr=0.5, returns=["model"], retries=2, params={"n": 1}
-        )
+        fitted = notebook(fit, lr=0.5, returns=["model"], retries=2, params={"rows": rows})
         task(print).override(task_id="show")(fitted["model"])
     operator = d.get_task("fit")
     assert isinstance(operator, NotebookOperator)
     assert (operator.parameters, operator.returns) == (
-        {"rows": rows, "lr": 0.5, "n": 1},
+        {"rows": rows, "lr": 0.5},
         ("model",),
     )
     assert d.spec().tasks["fit"].retry.retries == 2

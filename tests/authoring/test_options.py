@@ -93,7 +93,8 @@ def test_every_option_of_a_task_is_in_its_spec() -> None:
 def test_without_options_a_task_is_plain() -> None:
     with DAG("d") as d:
         EmptyOperator(task_id="a", pool=None, cache=False, on_failure_callback=None)
-    assert only(d) == TaskSpec(task_id=TaskId("a"), operator="EmptyOperator")
+    plain = TaskSpec(task_id=TaskId("a"), operator="EmptyOperator", inert=True)
+    assert only(d) == plain
     with DAG("d") as d:
         EmptyOperator(task_id="a", cache=True)
     assert only(d).cache == CACHE_FOREVER

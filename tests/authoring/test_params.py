@@ -13,6 +13,7 @@ from mlflowkit import DAG, Param, PythonOperator, dag
 from mlflowkit.authoring.params import params_from_text, validate_params
 from mlflowkit.errors import (
     BadOption,
+    BadRule,
     MissingParameter,
     RuleBroken,
     ScheduledWithoutDefault,
@@ -108,7 +109,7 @@ def test_params_of_a_dag_may_say_more() -> None:
         validate_params(d.spec(), {"must": "x", "n": "0"})
     with pytest.raises(UnknownParameter, match="Did you mean 'must'"):
         d.params["mast"]
-    with pytest.raises(BadOption, match="has a object as default"):
+    with pytest.raises(BadOption, match="has an object as default"):
         DAG("d", params={"x": object()})
 
 
@@ -193,8 +194,32 @@ def test_a_broken_rule_is_told_with_the_name_the_value_and_the_rule() -> None:
         validate_params(d.spec(), {"kind": "c"})
     with pytest.raises(RuleBroken):
         DAG("d", params={"n": Param(0, minimum=1)})
-    with pytest.raises(BadOption, match="a schema that says nothing sensible"):
-        DAG("d", params={"n": Param(1, type="intger")})
+
+
+@pytest.mark.parametrize(
+    ("rule", "says"),
+    [
+        ({"minimum": "x"}, "minimum='x', which nothing can be checked against: minimum has to "
+         "be a number."),
+        ({"enum": 5}, "enum=5, which nothing can be checked against: enum has to be a list."),
+        ({"pattern": "("}, "pattern='(', which nothing can be checked against: pattern has to "
+         "be a regular expression."),
+        ({"maxLength": -1}, "maxLength=-1, which nothing can be checked against: maxLength has "
+         "to be at least 0."),
+        ({"type": "intger"}, "type='intger', which nothing can be checked against: type has to "
+         "be one of array, boolean, integer, null, number, object, string, or a list of them."),
+        ({"items": {"minimum": []}}, "items.minimum=[], which nothing can be checked against: "
+         "items.minimum has to be a number."),
+    ],
+)  # fmt: skip
+def test_a_rule_that_nothing_can_be_checked_against_is_named_with_what_it_has_to_be(
+    rule: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(BadRule) as caught:
+        DAG("d", params={"n": Param(5, **rule)})
+    assert str(caught.value) == (
+        f"parameter 'n' of DAG 'd' has the rule {says} Mend it in its Param(...)."
+    )
 
 
 def test_a_default_of_none_that_the_schema_does_not_allow_means_that_it_must_be_given() -> (

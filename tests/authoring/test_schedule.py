@@ -119,7 +119,7 @@ def test_airflow_3_means_a_trigger_by_cron_and_by_span() -> None:
         ("0 0 31 2 *", "never comes"),
         (timedelta(), "is not a time span above zero"),
         (relativedelta(days=-1), "is not a time span above zero"),
-        (5, "is a int"),
+        (5, "is an int"),
         ([], "empty list of assets"),
         ([A, "s3://b"], "has 's3://b' among its assets"),
         (ATHENS, "is a ZoneInfo"),

@@ -60,7 +60,7 @@ def look(browser: Any, server: ViewServer, home: Path) -> Iterator[Callable[...,
     def open_page(run: RunHandle | Any, **how: Any) -> Any:
         how = {"viewport": {"width": 1100, "height": 700}, "color_scheme": "light", **how}
         context = browser.new_context(**how)
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(120_000)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: said.append(str(error)))

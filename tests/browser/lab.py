@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import subprocess
 import sys
+import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,17 @@ import nbformat
 from mlflowkit.demo.ports import free_port
 from tests.homes import wait_until
 
-UP_WITHIN_S = 60.0
+UP_WITHIN_S = 120.0
+#: For whatever a story waits for.
+DEADLINE_S = 120.0
+#: Until a page in which a notebook does not open is given up for a new one.
+SOON_S = 30.0
+#: The notebook is in front, and its kernel is connected and waits for work.
+READY = """path => {
+  const panel = window.jupyterapp?.shell.currentWidget;
+  const kernel = panel?.sessionContext?.session?.kernel;
+  return panel?.context?.path === path && panel.context.isReady
+    && kernel?.connectionStatus === 'connected' && kernel.status === 'idle'; }"""
 QUIET = {
     "@jupyterlab/apputils-extension:notification": {
         "fetchNews": "false",
@@ -59,6 +71,8 @@ class Lab:
         command += [f"--LabApp.user_settings_dir={self.folder / 'own' / 'settings'}"]
         command += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
         command += ["--LabApp.extension_manager=readonly"]
+        command += ["--LabApp.expose_app_in_browser=True"]
+        command += ["--JupyterNotebookApp.expose_app_in_browser=True"]
         with (self.folder / "lab.log").open("wb") as log:
             self._process = subprocess.Popen(
                 command, cwd=self.folder, env=environment, stdout=log, stderr=log
@@ -79,10 +93,10 @@ class Lab:
             return
         self._process.terminate()
         try:
-            self._process.wait(20)
+            self._process.wait(120)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait(10)
+            self._process.wait(120)
 
     def _url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}/{path}?token={self.token}"
@@ -107,7 +121,7 @@ class Lab:
         for kernel in found:
             url = self._url(f"api/kernels/{kernel['id']}/restart")
             asked = urllib.request.Request(url, method="POST", data=b"")
-            urllib.request.urlopen(asked, timeout=30).close()
+            urllib.request.urlopen(asked, timeout=120).close()
 
     def choose(self, plugin: str, **values: object) -> None:
         """Settings of a user: `plugin` is `@jupyterlab/apputils-extension:themes`."""
@@ -121,6 +135,10 @@ class Lab:
         space = "lab/workspaces/" + secrets.token_hex(4) + "/tree/"
         return self._url(space + name)
 
+    def notebook_url(self, name: str) -> str:
+        """Where Notebook 7 has it."""
+        return self._url("notebooks/" + name)
+
 
 @contextmanager
 def serving(folder: Path, home: Path) -> Iterator[Lab]:
@@ -133,48 +151,121 @@ def serving(folder: Path, home: Path) -> Iterator[Lab]:
         lab.stop()
 
 
+#: Closes all that is open, saved or not, with its kernels.
+CLEAR = """async () => {
+  const app = window.jupyterapp;
+  for (const one of [...app.shell.widgets('main')]) {
+    if (one.context) one.context.model.dirty = false;
+    one.close();
+  }
+  await app.serviceManager.sessions.shutdownAll();
+}"""
+OPEN = "path => window.jupyterapp.commands.execute('docmanager:open', { path })"
+
+
+class Desk:
+    """One page of JupyterLab; a notebook after the other is opened in it."""
+
+    def __init__(self, context: Any, lab: Lab) -> None:
+        self.context, self.lab = context, lab
+        self.page: Any = None
+
+    def open(
+        self, name: str, *, anew: bool = False, watch: Callable[[Any], None] | None = None
+    ) -> Notebook:
+        """A notebook, and nothing beside it.
+
+        Args:
+            anew: In a new page: after settings were chosen, or kernels restarted.
+            watch: Is given the page before the notebook's kernel is connected.
+        """
+        from playwright.sync_api import TimeoutError as Late
+
+        watch = watch or (lambda _: None)
+        if not anew and self._cleared():
+            watch(self.page)
+            self.page.evaluate(OPEN, name)
+            with suppress(Late):
+                return Notebook(self.page, self.lab, name).ready(SOON_S)
+        if self.page is not None:
+            self.page.close()
+        self.page = self.context.new_page()
+        watch(self.page)
+        self.page.goto(self.lab.url(name))
+        return Notebook(self.page, self.lab, name).ready()
+
+    def _cleared(self) -> bool:
+        from playwright.sync_api import Error
+
+        if self.page is None:
+            return False
+        try:
+            self.page.evaluate(CLEAR)
+            empty = "() => !document.querySelector('.jp-Cell')"
+            self.page.wait_for_function(empty, timeout=SOON_S * 1000)
+        except Error:
+            return False
+        return True
+
+    def theme(self, name: str) -> None:
+        """Choose a theme, as by the menu."""
+        change = "theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })"
+        self.page.evaluate(change, name)
+
+
 class Notebook:
-    """A notebook that is open in a page."""
+    """A notebook that is open in a page of JupyterLab or of Notebook 7."""
 
     def __init__(self, page: Any, lab: Lab, name: str) -> None:
-        self.page, self.name = page, name
-        page.goto(lab.url(name))
-        self.ready()
+        self.page, self.lab, self.name = page, lab, name
 
-    def ready(self) -> None:
+    @property
+    def panel(self) -> Any:
+        return self.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
+
+    def ready(self, seconds: float = DEADLINE_S) -> Notebook:
         """Wait for its kernel."""
-        self.page.wait_for_selector(".jp-NotebookPanel:not(.lm-mod-hidden)")
-        self.page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=60_000)
+        self.page.wait_for_function(READY, arg=self.name, timeout=seconds * 1000)
+        self.panel.locator(".jp-Cell").first.wait_for()
+        return self
 
     def cell(self, index: int) -> Any:
         """A cell, from 0."""
-        return self.page.locator(".jp-NotebookPanel .jp-Cell").nth(index)
+        return self.panel.locator(".jp-Cell").nth(index)
+
+    def number(self, index: int) -> str:
+        """What stands beside a cell: "[ ]:", "[*]:", "[3]:"."""
+        return str(self.cell(index).locator(".jp-InputPrompt").inner_text()).strip()
 
     def run(self, index: int) -> Any:
-        """Run a cell, and wait until its number has changed to a star or a number."""
-        cell = self.cell(index)
-        cell.locator(".cm-content").click()
-        self.page.keyboard.press("Control+Enter")
-        return cell
+        """Run a cell, and wait until the page says that it was taken."""
+        cell, before = self.cell(index), self.number(index)
+        deadline = time.monotonic() + DEADLINE_S
+        while True:
+            cell.locator(".cm-content").click()
+            self.page.keyboard.press("Control+Enter")
+            with suppress(AssertionError):  # the key was lost: the page was not ready
+                wait_until(lambda: self.number(index) != before, 10, 0.05)
+                return cell
+            assert time.monotonic() < deadline, f"cell {index} does not begin"
+
+    def wait(self, index: int) -> None:
+        """Wait until a cell has ended."""
+        wait_until(lambda: re.search(r"\d", self.number(index)), DEADLINE_S, 0.05)
 
     def ran(self, index: int) -> Any:
         """Run a cell, and wait until it has ended."""
-        prompt = self.cell(index).locator(".jp-InputPrompt")
-        before = prompt.inner_text()
         cell = self.run(index)
-        self.page.wait_for_function(
-            """([at, before]) => {
-              const all = document.querySelectorAll('.jp-NotebookPanel .jp-Cell');
-              const text = all[at].querySelector('.jp-InputPrompt').innerText;
-              return /\\d/.test(text) && text !== before; }""",
-            arg=[index, before],
-        )
+        self.wait(index)
         return cell
 
     def save(self) -> None:
         """Save it, and wait until it is."""
+        before = self.path.stat().st_mtime_ns
         self.page.keyboard.press("Escape")
         self.page.keyboard.press("Control+s")
-        self.page.wait_for_function(
-            "() => !document.querySelector('.lm-TabBar-tab.jp-mod-dirty')"
-        )
+        wait_until(lambda: self.path.stat().st_mtime_ns != before, DEADLINE_S, 0.05)
+
+    @property
+    def path(self) -> Path:
+        return self.lab.folder / "files" / self.name

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import mlflowkit.jupyter
 from mlflowkit.view import MODULE, module_text, style_text
 from tests.services import missing
 
@@ -29,9 +30,10 @@ def compiler() -> list[str]:
 
 @pytest.mark.slow
 def test_its_types_hold(tmp_path: Path) -> None:
-    copy = tmp_path / "run_view.js"
-    copy.write_text(MODULE.read_text())
-    command = [*compiler(), *OPTIONS, *LIBRARIES, str(copy)]
+    written = [MODULE, *sorted(Path(mlflowkit.jupyter.__file__).parent.glob("*.js"))]
+    assert [one.name for one in written] == ["run_view.js", "widget.js", "widget_loader.js"]
+    copies = [shutil.copy(one, tmp_path) for one in written]
+    command = [*compiler(), *OPTIONS, *LIBRARIES, "--moduleDetection", "force", *copies]
     found = subprocess.run(
         command, capture_output=True, text=True, timeout=180, cwd=tmp_path, check=False
     )
@@ -65,10 +67,36 @@ def test_what_is_sent_says_the_same_as_what_is_written() -> None:
         input=module_text(),
         text=True,
         capture_output=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert (checked.returncode, checked.stderr) == (0, "")
     words = re.compile(r"[A-Za-z_$][\w$]*")
     written = re.sub(r"/\*\*.*?\*/|^\s*//[^\n]*", "", MODULE.read_text(), flags=re.S | re.M)
     assert words.findall(module_text()) == words.findall(written)
+    assert texts_of(module_text()) == texts_of(written)
+
+
+def texts_of(source: str) -> list[str]:
+    """What stands in quotes, of templates what stands between their values."""
+    found, depth, at = list[str](), list[int](), 0
+    while at < len(source):
+        quote = source[at]
+        if depth and quote in "{}":
+            depth[-1] += 1 if quote == "{" else -1
+        if quote not in '"`' and not (depth and depth[-1] == 0):
+            at += 1
+            continue
+        if depth and depth[-1] == 0:  # a value of a template is over: its text goes on
+            depth.pop()
+            quote = "`"
+        pattern = r"(?:[^`\\$]|\\.|\$(?!\{))*" if quote == "`" else r'(?:[^"\\]|\\.)*'
+        text = re.compile(pattern).match(source, at + 1)
+        assert text is not None
+        found.append(text[0])
+        at = text.end()
+        if source[at : at + 2] == "${":
+            depth.append(1)
+            at += 1
+        at += 1
+    return found

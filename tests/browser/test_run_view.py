@@ -47,7 +47,7 @@ def finished(home: Path, tmp_path_factory: pytest.TempPathFactory) -> RunHandle:
     folder = tmp_path_factory.mktemp("finished")
     (folder / "gate").touch()
     dags.write_notebook(folder / "fit.ipynb", folder / "gate")
-    return dags.pipeline(folder / "fit.ipynb").run(wait=False).wait(timeout=90)
+    return dags.pipeline(folder / "fit.ipynb").run(wait=False).wait(timeout=120)
 
 
 def test_cells_advance_a_failed_notebook_shows_its_cell_and_a_retry_brings_success(
@@ -80,8 +80,16 @@ def test_cells_advance_a_failed_notebook_shows_its_cell_and_a_retry_brings_succe
     assert "if not Path" in cell.locator(".mkv-source").text_content()
     assert "no gate <img" in cell.locator(".mkv-error").text_content()
     page.screenshot(path=shots / "failed.png")
+    page.get_by_role("button", name="Open failed notebook").click()
+    page.get_by_text("its kernel is not held").wait_for()
+    assert page.evaluate("window.opened") == [str(run["fit"].notebook().path)]
     gate.touch()
-    page.get_by_role("button", name="Retry failed").click()
+    retry = page.get_by_role("button", name="Retry failed")
+    retry.hover()
+    page.get_by_text("Retry failed: fit, table (with the same code)").wait_for()
+    page.screenshot(path=shots / "foreseen.png")
+    assert run.view().ended, "it was only pointed at"
+    retry.click()
     page.wait_for_function(
         "() => document.querySelector('.mkv-head .mkv-badge').dataset.state == 'success'"
     )
@@ -89,6 +97,7 @@ def test_cells_advance_a_failed_notebook_shows_its_cell_and_a_retry_brings_succe
     before = {t.task_id: t.instances[0].attempt for t in run.view().tasks}
     pick(page, "load")
     page.get_by_role("button", name="Only this again").click()
+    page.get_by_text("Run load again, with the same code? Results of load are").wait_for()
     page.locator(".mkv-ask").get_by_role("button", name="Only this again").click()
     page.get_by_text("it runs again, with the same code").wait_for()
     wait_until(lambda: run.view().ended and run["load"].attempts()[1:])
@@ -271,6 +280,14 @@ def test_a_mapped_task_of_five_thousand_is_counts_and_pages(
     page.get_by_role("button", name="[150]", exact=True).click()
     page.get_by_role("tab", name="Values").click()
     page.locator(".mkv-preview", has_text="22500").wait_for()
+    page.get_by_role("button", name="Run again").click()
+    page.get_by_text("Run square[150] again").wait_for()
+    page.screenshot(path=shots / "instance.png")
+    page.locator(".mkv-ask").get_by_role("button", name="Run again").click()
+    wait_until(lambda: run["square"][150].attempts()[1:])
+    page.get_by_role("tab", name="Attempts").click()
+    page.get_by_text("Attempt 2").wait_for()
+    page.screenshot(path=shots / "attempts.png")
     assert page.locator(".mkv-box rect").count() < 20
 
 

@@ -15,6 +15,7 @@ from mlflowkit.core.decisions import Launch
 from mlflowkit.core.machine import Run, RunRow, handle
 from mlflowkit.core.spec import AttemptId, RunId, TaskId
 from mlflowkit.core.states import TaskState
+from mlflowkit.store import run_log
 from mlflowkit.store import runs as stored
 from mlflowkit.store.database import Transaction, open_database
 from mlflowkit.store.tables import attempts, runs
@@ -72,7 +73,7 @@ def check_replay(tx: Transaction, run_id: str, kept: Run) -> dict[AttemptId, flo
     assert spec is not None
     again = Run(spec, RunRow(run_id=RunId(run_id)))
     launched: dict[AttemptId, float] = {}
-    for event, at in stored.read_log(tx, run_id):
+    for event, at in run_log.read(tx, run_id):
         for decision in handle(again, event, at).decisions:
             if isinstance(decision, Launch):
                 assert decision.attempt not in launched, "decided twice"

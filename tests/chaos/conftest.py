@@ -51,7 +51,7 @@ class Arena:
         """A driver from start to end. Returns how it ended."""
         process = self.start(what, **env)
         try:
-            return process.wait(60)
+            return process.wait(120)
         finally:
             process.kill()
             process.wait()

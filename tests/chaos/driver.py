@@ -12,21 +12,25 @@ from __future__ import annotations
 import os
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
-from mlflowkit.app import Commands, foreground_engine, make_request
+from mlflowkit.app import foreground_engine, make_request
 from mlflowkit.engine.process import EngineProcess
 from mlflowkit.engine.turn import Turns
+from mlflowkit.engine_commands import Commands
 from mlflowkit.settings import home
 from tests.chaos.pipeline import make
 
-PLANTED_SECONDS = 0.6
+#: How long the planted bug waits for the attempts that it launched too early.
+PLANTED_SECONDS = 60.0
 
 
 def plant_early_launch() -> None:
     """What the design forbids: launches leave before the transaction is committed."""
     engines: list[EngineProcess] = []
     start, save = EngineProcess.__init__, Turns._save
+    marks = Path(os.environ["CHAOS_FILE"])
 
     def init(self: EngineProcess, *args: Any, **kwargs: Any) -> None:
         engines.append(self)
@@ -37,7 +41,7 @@ def plant_early_launch() -> None:
         engine = engines[-1]
         engine.carrying_out.work(entries)
         until = time.monotonic() + PLANTED_SECONDS
-        while entries and time.monotonic() < until:
+        while entries and not marks.exists() and time.monotonic() < until:
             engine.loop.run_once(0.02)
         return entries
 

@@ -55,8 +55,8 @@ def test_nothing_runs_on_when_the_persons_process_dies(
     wait_until(ready.exists)
     assert len(inhabitants(arena.home)) >= 6
     person.send_signal(sig)
-    person.wait(20)
-    wait_until(lambda: not inhabitants(arena.home), 15)
+    person.wait(120)
+    wait_until(lambda: not inhabitants(arena.home), 120)
 
 
 def test_nothing_runs_on_when_all_of_ours_is_killed_at_one_stroke(
@@ -77,7 +77,7 @@ def test_nothing_runs_on_when_all_of_ours_is_killed_at_one_stroke(
     assert inhabitants(arena.home), "the sleeping ones are out of everybody's sight"
     end = "from mlflowkit.app import *; from mlflowkit.settings import home\n"
     end += "with foreground_engine(home()): pass"
-    subprocess.run([sys.executable, "-c", end], env=env, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", end], env=env, check=True, timeout=120)
     assert_nothing_left(arena.home)
 
 

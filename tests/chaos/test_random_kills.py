@@ -38,7 +38,7 @@ class Hunt:
         try:
             for kind in kinds:
                 engine = self._shoot(engine, kind)
-            assert engine.wait(60) == 0, self.arena.said()
+            assert engine.wait(120) == 0, self.arena.said()
         finally:
             engine.kill()
             engine.wait()

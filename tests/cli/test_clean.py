@@ -14,7 +14,7 @@ def test_clean_says_what_it_would_remove_then_removes_it_and_the_run_says_so(
     (train.folder / "flag").touch()
     for _ in range(2):
         assert train("run", "p.py").status == 0
-    with closing(sqlite3.connect(train.home / "store.db", timeout=30)) as db:
+    with closing(sqlite3.connect(train.home / "store.db", timeout=120)) as db:
         db.execute(
             "UPDATE runs SET ended_at = '2020-01-01 00:00:00.000000' WHERE number = 1"
         )

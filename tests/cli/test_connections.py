@@ -31,7 +31,7 @@ def piped(terminal: Terminal, text: str, *arguments: str) -> Answer:
         input=text,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     return Answer(done.returncode, done.stdout, done.stderr)
@@ -106,7 +106,7 @@ def test_a_password_is_asked_for_without_echo(terminal: Terminal) -> None:
     while b"Password" not in seen:
         seen += os.read(ours, 1024)
     os.write(ours, PASSWORD.encode() + b"\n")
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=120) == 0
     seen += os.read(ours, 4096)
     os.close(ours)
     assert PASSWORD.encode() not in seen

@@ -88,7 +88,7 @@ def filtered(data: bytes, *options: str) -> tuple[int, bytes]:
         [sys.executable, "-m", "mlflowkit", "notebook", "strip", "-", *options],
         input=data,
         capture_output=True,
-        timeout=60,
+        timeout=120,
     )
     return done.returncode, done.stdout
 

@@ -39,7 +39,13 @@ def test_a_held_kernel_is_listed_opened_and_released_when_its_engine_is_gone(
     assert "cell 2 failed with ZeroDivisionError: division by zero" in opened.out
     assert f"jupyter console --existing {terminal.home}" in opened.out
     assert terminal("notebook", "open", "d/1", "other", "--print").status != 0
-    assert terminal("notebook", "release", kernel.id).out == f"ended {kernel.id}\n"
+    again = terminal("runs", "retry", "d/1", "--task", "fit", "--resume", "cell")
+    assert again.status == 1
+    (later,) = held_kernels(terminal.home)
+    assert (later.pid, later.attempt) == (kernel.pid, 2)
+    released = terminal("notebook", "release", "d/1", "fit")
+    assert released.out == f"ended {later.id}\n"
+    assert terminal("notebook", "release", later.id).status != 0
     wait_until(lambda: is_gone(kernel.pid), "the kernel ends")
     assert held_kernels(terminal.home) == []
     terminal.close()

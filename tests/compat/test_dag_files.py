@@ -198,6 +198,114 @@ STORIES = [
     ("papermill_2.py", None, {}, OK, _all(OK, "run_notebook")),
     ("native_types_3.py", None, {}, OK, _all(OK, "add", "show")),
     ("fallback_imports.py", None, {}, OK, _all(OK, "hello")),
+    (
+        "quality_operator_2.py",
+        None,
+        {},
+        OK,
+        {
+            **_all(OK, "songs", "after_hook"),
+            **_all(SKIPPED, "nothing"),
+            **_all(FAILED, "bad"),
+        },
+    ),
+    (
+        "dbt_2.py",
+        None,
+        {},
+        OK,
+        {
+            **_all(OK, "deps", "models.run_staging", "models.test_staging"),
+            **_all(OK, "models.run_marts", "models.test_marts", "clean"),
+            **_all(SKIPPED, "docs", "publish"),
+        },
+    ),
+    (
+        "retrain_2.py",
+        None,
+        {},
+        OK,
+        {
+            **_all(OK, "load_images", "load_labels", "train_a", "train_b", "train_c"),
+            **_all(OK, "choose", "deploy.upload", "serve", "end"),
+            **_all(SKIPPED, "inaccurate"),
+        },
+    ),
+    (
+        "dynamic_etl_3.py",
+        None,
+        {},
+        FAILED,
+        {
+            **_all(OK, "list_files", "process[0]", "process[1]", "process[2]", "stats"),
+            **_all(OK, "choose", "small.count", "done", "show_sum", "say[0]"),
+            **_all(OK, "env[0]", "env[1]"),
+            **_all(SKIPPED, "big", "say[1]"),
+            **_all(FAILED, "env[2]"),
+        },
+    ),
+    (
+        "warehouse_3.py",
+        None,
+        {},
+        FAILED,
+        {
+            **_all(OK, "create", "write", "again", "load", "total", "same", "some"),
+            **_all(FAILED, "wrong"),
+        },
+    ),
+    (
+        "poke_3.py",
+        None,
+        {},
+        OK,
+        {
+            **_all(OK, "wait", "use", "mine", "there", "asked", "mend"),
+            **_all(SKIPPED, "late", "after"),
+            **_all(FAILED, "never"),
+        },
+    ),
+    (
+        "final_status_2.py",
+        None,
+        {},
+        FAILED,
+        {
+            **_all(OK, "start"),
+            **_all(FAILED, "load", "final_status"),
+            **_all(CUT, "report"),
+        },
+    ),
+    (
+        "calendar_2.py",
+        None,
+        {},
+        OK,
+        {
+            **_all(OK, "any_day", "yes", "long_ago", "now", "never", "but", "latest"),
+            **_all(OK, "after_latest", "nowhere", "to_group", "work.first", "work.second"),
+            **_all(SKIPPED, "no", "then", "cut", "a", "b", "rest"),
+        },
+    ),
+    (
+        "conditions_3.py",
+        None,
+        {},
+        FAILED,
+        {
+            **_all(OK, "make", "drop", "days", "enough", "report"),
+            **_all(OK, "make_again", "drop_again"),
+            **_all(SKIPPED, "only_in_prod"),
+            **_all(FAILED, "fails"),
+        },
+    ),
+    (
+        "incremental_2.py",
+        None,
+        {},
+        OK,
+        _all(OK, "a.extract", "a.load", "b.extract", "b.load"),
+    ),
 ]
 
 
@@ -240,6 +348,18 @@ def test_callbacks_of_tasks_and_runs_are_called_in_their_order(surroundings: Pat
     outcome(loaded("callbacks_2.py"), surroundings)
     said = (surroundings / "callbacks").read_text().splitlines()
     assert said == ["fine ok", "failed broken", "run callbacks failed"]
+
+
+def test_callbacks_know_how_their_task_ended_and_what_became_of_the_others(
+    surroundings: Path,
+) -> None:
+    outcome(loaded("final_status_2.py"), surroundings)
+    said = (surroundings / "callbacks").read_text().splitlines()
+    assert said == [
+        f"{channel}: {task_id} failed, start success"
+        for task_id in ("load", "final_status")
+        for channel in ("ops", "me")
+    ]
 
 
 def test_a_papermill_task_leaves_the_executed_notebook_where_airflow_does(

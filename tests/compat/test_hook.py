@@ -110,7 +110,7 @@ except ModuleNotFoundError as exc:
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.stdout.splitlines()[0] == "False True {'hello': 'skipped'}", done

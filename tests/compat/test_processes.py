@@ -198,7 +198,7 @@ def test_a_dag_of_cells_that_import_airflow_runs_in_workers(terminal: Terminal) 
         env=terminal.environment,
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=120,
         check=False,
     )
     assert done.stdout.splitlines()[-1] == "6 {'airflow': 3}", done.stderr

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from mlflowkit.core.graph import graph_of
-from mlflowkit.core.graph_svg import COLOURS, html_of, svg_of
+from mlflowkit.core.graph_svg import COLOURS, image_of, svg_of
 from mlflowkit.core.spec import (
     Axis,
     DagId,
@@ -146,7 +146,7 @@ def test_whatever_a_text_holds_it_stays_a_text() -> None:
         edge_labels=(EdgeLabel(TaskId("a"), TaskId("b"), "<b>&"),),
         schedule='"<i>',
     )
-    for picture in (svg_of(graph_of(dag)), html_of(graph_of(dag))):
+    for picture in (svg_of(graph_of(dag)), image_of(graph_of(dag))):
         assert "<script" not in picture
         assert "<b>" not in picture
         assert "<i>" not in picture

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlflowkit.core.layout import Arrow, Box, Direction, Group, Layout, Node, lay_out
+from mlflowkit.core.layout import lay_out
+from mlflowkit.core.layout_shapes import Arrow, Box, Direction, Group, Layout, Node
 
 SLACK = 1e-6
 GROUPS = [Group("a", title=90), Group("b", "a", title=10), Group("c")]

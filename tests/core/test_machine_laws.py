@@ -6,6 +6,7 @@ Mail is never used up: it may come late, twice, or after its attempt was given u
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -130,6 +131,12 @@ class AnyOrderOfEvents(Drill):
             self.tell(event)
             return
         self.illegal(RetryAsked((TaskId("nobody"),)))
+        self.illegal(RetryAsked(parts={TaskId("nobody"): (0,)}))
+        for name, task in self.world.spec.tasks.items():
+            node = self.world.rows.nodes.get(name)
+            length = (node.length or 0) if node and task.expansion else 0
+            self.illegal(RetryAsked(parts={name: (length,)}))
+            self.illegal(RetryAsked(parts={name: ()}))
         if self.world.rows.run.state not in RUN_ENDED:
             self.illegal(InstanceAsked(TaskId("nobody"), -1, "stop"))
         if self.world.rows.run.state not in RUN_ENDED:
@@ -233,30 +240,39 @@ class AnyOrderOfEvents(Drill):
         self.tell(TimePassed())
 
     @precondition(lambda self: self.alive)
-    @rule(which=WHICH, sure=st.sampled_from([False, False, True]))
-    def stopped(self, which: int, sure: bool) -> None:
+    @rule(
+        which=WHICH,
+        sure=st.sampled_from([False, False, True]),
+        what=st.sampled_from(["stop", "cancel"]),
+    )
+    def stopped(self, which: int, sure: bool, what: str) -> None:
         """A person stops one attempt: it is killed once, and not tried again."""
         if not sure:
             return
         attempt = self.pick_alive(which)
-        self.tell(InstanceAsked(attempt.task_id, attempt.map_index, "stop"))
+        self.tell(InstanceAsked(attempt.task_id, attempt.map_index, what))
         assert self.alive[attempt], "it was not killed"
         self.tell(InstanceAsked(attempt.task_id, attempt.map_index, "stop"))
 
     @precondition(lambda self: self.world.rows.instances)
-    @rule(which=WHICH, what=st.sampled_from(["retry_now", "give_up", "stop", "dance"]))
+    @rule(
+        which=WHICH,
+        what=st.sampled_from(["retry_now", "give_up", "cancel", "stop", "dance"]),
+    )
     def asked_of_one(self, which: int, what: str) -> None:
         """Of any instance, whatever it does: only what waits for its next try hears it."""
         where = sorted(self.world.rows.instances)[which % len(self.world.rows.instances)]
         before = self.world.rows.instances[where]
         waited, ended = before.state in LATER, self.world.rows.run.state in RUN_ENDED
-        if what == "stop" and before.state in OUT:
+        if what in ("stop", "cancel") and before.state in OUT:
             return  # see `stopped`
         if what == "retry_now" and waited and not ended:
             self.due.pop(where, None)
         self.tell(InstanceAsked(*where, what))
         after = self.world.rows.instances[where]
-        if ended or not waited or what not in ("retry_now", "give_up"):
+        if what == "cancel" and before.state is TaskState.SCHEDULED and not ended:
+            assert (after.state, after.reason) == (TaskState.SKIPPED, "cancelled")
+        elif ended or not waited or what not in ("retry_now", "give_up", "cancel"):
             assert not self.world.outcome, "it changed something that nobody asked for"
         elif what == "retry_now":
             assert (after.state, after.alarm) == (TaskState.SCHEDULED, None)
@@ -407,6 +423,80 @@ class AnyOrderOfEvents(Drill):
             elif row.state is not TaskState.REMOVED:
                 assert after == row, "a success was not kept"
 
+    @precondition(lambda self: self.world.rows.run.state in RUN_ENDED and self.expanded())
+    @rule(
+        which=WHICH,
+        at=st.lists(WHICH, min_size=1, max_size=3),
+        alone=st.booleans(),
+        beside=st.none() | WHICH,
+    )
+    def some_instances_again(
+        self, which: int, at: list[int], alone: bool, beside: int | None
+    ) -> None:
+        """Of a mapped task these instances alone, maybe another task with them."""
+        rows, mapped = self.world.rows, self.expanded()
+        name = mapped[which % len(mapped)]
+        length = rows.nodes[name].length or 0
+        chosen = {i % length for i in at}
+        names = list(self.world.spec.tasks)
+        whole = () if beside is None else (names[beside % len(names)],)
+        before = dict(rows.instances)
+        again = self.instances_again(name, chosen, whole, alone)
+        self.closed = self.cancels = 0
+        self.due.clear()
+        self.forget_choices([key for key in before if again(*key)])
+        self.tell(RetryAsked(whole, alone, {name: tuple(sorted(chosen))}))
+        if self.world.rows.run.cancelled:
+            return  # by `fail_fast`, at once
+        tasks = self.world.spec.tasks
+        for task_id, node in rows.nodes.items():
+            helps = tasks[task_id].setup or tasks[task_id].teardown
+            waits = node.next_index < (node.length or 0)
+            assert helps or again(task_id, None) or not waits, "not named, and goes on"
+        for index in chosen:
+            assert (name, index) in rows.instances or again(name, None), "it has no row"
+        for key, row in before.items():
+            self.was_cleared_or_stays(key, row, again(*key), again(key[0], None))
+
+    def expanded(self) -> list[TaskId]:
+        found = self.world.rows.nodes.items()
+        return sorted(
+            t for t, n in found if n.length and self.world.spec.tasks[t].expansion
+        )
+
+    def instances_again(
+        self, name: TaskId, chosen: set[int], named: tuple[TaskId, ...], alone: bool
+    ) -> Callable[[TaskId, int | None], bool]:
+        """Whether an instance is to run again; with None: the task as a whole."""
+        tasks, expanded = self.world.spec.tasks, set(self.expanded())
+        below = set[TaskId]() if alone else {b for t in named for b in self.oracle.below(t)}
+        whole, parts = {*named, *below}, {name}
+        for _ in tasks if not alone else ():
+            for task_id, task in tasks.items():
+                for up in parts.intersection(task.upstream):
+                    inside = (
+                        task.mapped_group and tasks[up].mapped_group == task.mapped_group
+                    )
+                    if inside and task_id in expanded:
+                        parts.add(task_id)
+                    else:
+                        whole |= {task_id, *self.oracle.below(task_id)}
+        return lambda task_id, index: (
+            task_id in whole or (task_id in parts and index in chosen)
+        )
+
+    def was_cleared_or_stays(
+        self, key: tuple[TaskId, int], row: InstanceRow, again: bool, whole: bool
+    ) -> None:
+        after, task = self.world.rows.instances[key], self.world.spec.tasks[key[0]]
+        if again:
+            assert after.state is not TaskState.SUCCESS
+            assert after.attempt == row.attempt
+            assert after.failures == after.lost == after.reschedules == 0
+            assert whole or after.reason != "cancelled"
+        elif not (task.setup or task.teardown):
+            assert after == row, "another instance was cleared"
+
     def illegal(self, event: Event) -> None:
         before = anatomy(self.world.run)
         with pytest.raises(IllegalEvent):
@@ -426,13 +516,16 @@ class AnyOrderOfEvents(Drill):
         self.tell(RunOpened())
         waits, self.waits_past = tuple(self.waits_past), set()
         self.tell(PastSettled(waits))
+        self.to_the_end()
+        self.replay_agrees()
+
+    def to_the_end(self) -> None:
         for turn in range(150):
             if self.world.rows.run.state in RUN_ENDED:
                 break
             self.do_what_was_decided(turn)
             self.the_run_makes_sense()
         assert self.world.rows.run.state in RUN_ENDED, f"dead end: {self.world.states()}"
-        self.replay_agrees()
 
     def do_what_was_decided(self, turn: int) -> None:
         for attempt, dying in list(self.alive.items()):

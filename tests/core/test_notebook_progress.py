@@ -26,7 +26,7 @@ def test_a_report_says_more_than_the_last_words() -> None:
     report = {"kind": "progress", "cell": 8, "epoch": 3, "epochs": 8, "loss": 0.31}
     output = {"kind": "cell_output", "cell": 8, "text": "noise"}
     line = fold(STARTED, output, report).line(1000.0)
-    assert line == "cell 1 of 23: model.fit(x) | epoch 3/8, loss 0.31"
+    assert line == "cell 1 of 23: model.fit(x) | epoch 3/8, loss 0.310"
 
 
 def test_a_cell_without_output_and_cpu_may_be_stuck_and_one_of_them_is_life() -> None:

@@ -9,6 +9,7 @@ from mlflowkit.core.machine import InstanceRow, NodeRow
 from mlflowkit.core.patches import Changes
 from mlflowkit.core.progress import CURVE_POINTS, AttemptProgress
 from mlflowkit.core.screen import STRIP_PLACES, Tally, TaskRows
+from mlflowkit.core.screen_actions import run_actions
 from mlflowkit.core.spec import (
     Axis,
     DagId,
@@ -109,7 +110,7 @@ def test_one_that_was_not_expanded_says_so_and_one_that_waits_says_until_when() 
 
 def test_what_may_be_asked_of_a_run_follows_from_its_state() -> None:
     asked = [
-        screen.run_actions(state, interrupted=interrupted, cancelled=cancelled)
+        run_actions(state, interrupted=interrupted, cancelled=cancelled)
         for state, interrupted, cancelled in (
             ("running", False, False),
             ("running", False, True),
@@ -204,7 +205,7 @@ def test_progress_is_told_by_cells_and_by_what_they_report() -> None:
     report = {"kind": "progress", "epoch": 1, "epochs": 4, "loss": 0.5, "note": "<b>"}
     progress.take(report)
     assert progress.facts() == {
-        "text": "cell 2 of 4: epoch 1/4, loss 0.5, note <b>",
+        "text": "cell 2 of 4: epoch 1/4, loss 0.500, note <b>",
         "share": 0.312,
         "cell": 3,
     }

@@ -9,14 +9,13 @@ from typing import Any
 
 import pytest
 
-from mlflowkit import run_handle
 from mlflowkit.app import make_engine, make_request
 from mlflowkit.authoring.dag import DAG
 from mlflowkit.core.spec import AttemptId, RunId
 from mlflowkit.engine.process import EngineProcess
 from mlflowkit.ports import LaunchOrder
 from mlflowkit.run_handle import RunHandle
-from tests.homes import fresh_home
+from tests.homes import DEADLINE_SECONDS, fresh_home
 
 
 @pytest.fixture
@@ -26,9 +25,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with fresh_home(tmp_path) as home:
         monkeypatch.setenv("MLFLOWKIT_HOME", str(home))
         yield home
-        opened = run_handle._databases.pop(home, None)
-        if opened is not None:
-            opened.close()
 
 
 class World:
@@ -41,7 +37,7 @@ class World:
         run_id = self.engine.submit(make_request(dag, params, {}, self.home))
         return RunHandle(run_id, self.home, dag)
 
-    def until(self, what: Callable[[], Any], seconds: float = 30) -> None:
+    def until(self, what: Callable[[], Any], seconds: float = DEADLINE_SECONDS) -> None:
         """Let the engine work until `what` is true."""
         deadline = time.monotonic() + seconds
         self.engine.serve(lambda: bool(what()) or time.monotonic() > deadline)

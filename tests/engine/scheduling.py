@@ -18,7 +18,8 @@ from mlflowkit.engine.process import EngineProcess
 from mlflowkit.engine.published_dags import FolderDag
 from mlflowkit.engine.triggers import trigger
 from mlflowkit.ports import LaunchOrder, Report
-from mlflowkit.run_handle import RunHandle, RunList
+from mlflowkit.run_handle import RunHandle
+from mlflowkit.run_list import RunList
 from mlflowkit.store import codec, published
 from mlflowkit.store.backfills import Order, Outcome
 from mlflowkit.store.tables import runs
@@ -139,7 +140,7 @@ class Office:
         self.clock.now = now + to if isinstance(to, timedelta) else to  # type: ignore[attr-defined]
         self.settle()
 
-    def until(self, what: Callable[[], Any], seconds: float = 30) -> None:
+    def until(self, what: Callable[[], Any], seconds: float = 120) -> None:
         """Let the engine work until `what` is true."""
         deadline = time.monotonic() + seconds
         self.engine.serve(lambda: bool(what()) or time.monotonic() > deadline)

@@ -62,7 +62,7 @@ def test_a_home_that_was_deleted_is_a_new_home_and_its_engine_goes(home: Path) -
         fail()
     failed = dag.run(wait=False)
     with pytest.raises(RunFailed, match="not today"):
-        failed.wait(30)
+        failed.wait(120)
     wait_until(lambda: not alive(first))
     # The engine that went has not taken the socket of its successor with it.
     assert EngineClient(home).call("ping")["engine_id"].startswith(f"{engine_pid(home)}-")
@@ -106,7 +106,7 @@ def test_files_of_task_instances_never_share_a_name(home: Path) -> None:
         pair.override(task_id="a").expand(y=[1, 2])
         pair.override(task_id="a.1")(y=3)
     run = dag.run(wait=True)
-    from mlflowkit.run_handle import database
+    from mlflowkit.home_store import database
     from mlflowkit.store.runs import load_run
 
     with database(home).reading() as tx:
@@ -130,9 +130,9 @@ def test_a_retry_keeps_the_options_that_the_run_was_started_with(home: Path) -> 
         fail()
     run = dag.run(retries=0, wait=False)
     with pytest.raises(RunFailed):
-        run.wait(30)
+        run.wait(120)
     with pytest.raises(RunFailed):
-        run.retry().wait(30)
+        run.retry().wait(120)
     assert [a.number for a in run["fail"].attempts()] == [1, 2]
 
 
@@ -175,7 +175,7 @@ def test_files_of_the_working_folder_do_not_stand_in_for_pythons_own(
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["state"] == "success"
@@ -195,7 +195,7 @@ def test_a_value_that_cannot_travel_is_named_with_its_task_and_is_not_tried_agai
         echo(1) >> a_lock()
     run = dag.run(wait=False)
     with pytest.raises(RunFailed) as caught:
-        run.wait(30)
+        run.wait(120)
     said = str(caught.value)
     assert "task 'a_lock' failed: CannotSerialize" in said
     assert "value['rows'][1]" in said

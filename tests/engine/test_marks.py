@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from mlflowkit import dag, task
-from mlflowkit.app import Commands
-from mlflowkit.core.spec import UNMAPPED, RunId, TaskId
+from mlflowkit.core.spec import RunId, TaskId
+from mlflowkit.engine_commands import Commands
 from mlflowkit.errors import RunNotFound, TaskNotInRun
 from mlflowkit.run_handle import RunHandle
 from tests.engine.conftest import World
@@ -20,7 +20,8 @@ SAID = "marked success by a person"
 def _mark(
     world: World, run: RunHandle, name: str, state: str, index: int | None = -1
 ) -> str:
-    return world.engine.mark(RunId(run.run_id), TaskId(name), index, state)
+    indexes = () if index is None else (index,)
+    return world.engine.mark(RunId(run.run_id), TaskId(name), indexes, state)
 
 
 def _states(run: RunHandle) -> dict[str, str]:
@@ -105,6 +106,9 @@ def test_a_mapped_task_is_marked_whole_or_by_its_index(world: World) -> None:
         total(half.expand(n=[1, 2, 3]))
 
     run = world.run(d())
+    both = RunId(run.run_id), TaskId("half"), (1, 0)
+    assert world.engine.mark(*both, "success") == "half[0]: it is success already"
+    assert world.engine.mark(*both, "failed") == "half[1]: it is failed already"
     assert _mark(world, run, "half", "success", 1) == ""
     world.finish(run)
     assert run.state == "failed"
@@ -113,6 +117,10 @@ def test_a_mapped_task_is_marked_whole_or_by_its_index(world: World) -> None:
     assert (run.state, run["total"].result()) == ("success", 0.5)
     states = [(i.map_index, i.reason) for i in run.view().task("half").instances]
     assert states == [(0, ""), (1, SAID), (2, SAID)]
+    assert world.engine.mark(*both, "failed") == ""
+    world.finish(run)
+    states = [(i.map_index, str(i.state)) for i in run.view().task("half").instances]
+    assert states == [(0, "failed"), (1, "failed"), (2, "success")]
 
 
 def test_why_nothing_was_marked_is_said(world: World) -> None:
@@ -135,9 +143,9 @@ def test_why_nothing_was_marked_is_said(world: World) -> None:
     with pytest.raises(TaskNotInRun):
         _mark(world, run, "nobody", "success")
     with pytest.raises(RunNotFound):
-        world.engine.mark(RunId("d/99"), TaskId("fit"), UNMAPPED, "success")
+        world.engine.mark(RunId("d/99"), TaskId("fit"), (), "success")
     answers: list[object] = []
-    order = {"do": "mark", "run_id": run.run_id, "task_id": "fit", "map_index": -1}
+    order = {"do": "mark", "run_id": run.run_id, "task_id": "fit", "map_indexes": []}
     with pytest.raises(ValueError, match="success or failed"):
         Commands(world.engine).handle(order | {"state": "skipped"}, answers.append)
     Commands(world.engine).handle(order | {"state": "failed"}, answers.append)

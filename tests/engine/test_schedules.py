@@ -15,7 +15,7 @@ from sqlalchemy import select
 
 from mlflowkit import DAG, task
 from mlflowkit.errors import DagNotPublished, PublishedElsewhere
-from mlflowkit.run_handle import database
+from mlflowkit.home_store import database
 from mlflowkit.store.tables import runs
 from mlflowkit.timetables import CronTriggerTimetable
 from tests.engine.scheduling import DAY, HOUR, MINUTE, NOON, Clock, Office

@@ -22,8 +22,7 @@ from mlflowkit.engine.process import EngineProcess
 from mlflowkit.errors import HomeUnwritable, LeaseLost
 from mlflowkit.ports import Report
 from mlflowkit.run_handle import RunHandle
-from mlflowkit.store import database, tables
-from mlflowkit.store import runs as stored
+from mlflowkit.store import database, leases, tables
 from tests.engine.conftest import QuietExecutor, World, attempt
 
 Make = Callable[..., tuple[World, QuietExecutor]]
@@ -254,7 +253,7 @@ def test_an_engine_that_was_succeeded_writes_nothing_more(make: Make) -> None:
     run = world.submit(two_steps())
     world.until(lambda: executor.launched)
     with world.engine.database.writing() as tx:
-        stored.take_lease(tx, "another", 1, world.engine._clock())
+        leases.take(tx, "another", 1, world.engine._clock())
     world.engine.report(Report(event=AttemptSucceeded(attempt(run, "first"))))
     with pytest.raises(LeaseLost):
         world.until(lambda: False, 5)

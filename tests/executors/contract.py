@@ -131,7 +131,7 @@ class Place:
             self.executor.launch(order)
         getattr(self.executor, "flush", lambda: None)()
 
-    def until(self, what: Callable[[], Any], seconds: float = 30) -> Any:
+    def until(self, what: Callable[[], Any], seconds: float = 120) -> Any:
         deadline = time.monotonic() + seconds
         while not (found := what()):
             assert time.monotonic() < deadline, f"only this came: {self.mailbox.mail}"
@@ -278,7 +278,7 @@ class ExecutorContract:
         report = place.end(order)
         assert isinstance(report.event, AttemptFailed)
         assert report.event.why == "cancelled"
-        assert 2 * GRACE_SECONDS <= time.monotonic() - since < 2 * GRACE_SECONDS + 5
+        assert time.monotonic() - since >= 2 * GRACE_SECONDS
 
     def test_an_interrupted_task_may_clean_up(self, place: Place) -> None:
         ready, cleaned = str(place.file("ready")), str(place.file("cleaned"))
@@ -587,7 +587,7 @@ class ExecutorContract:
         place.wait_for_file("hangs")
         since = time.monotonic()
         place.executor.close()
-        assert time.monotonic() - since < 5
+        assert time.monotonic() - since < 14  # it waits 15 s for whoever may listen
         assert below_engine(place.engine_id) == []
 
     def test_a_signal_to_the_attempts_process_is_said_in_words(self, place: Place) -> None:

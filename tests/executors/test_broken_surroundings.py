@@ -34,5 +34,5 @@ def test_an_attempt_that_cannot_be_started_fails_and_the_engine_lives_on(
             )
             broken = dag.run(wait=False)
         with pytest.raises(RunFailed, match=r"no process can be started.*not/there"):
-            broken.wait(timeout=30)
+            broken.wait(timeout=120)
         assert dag.run(wait=True)["answer"].result() == 42

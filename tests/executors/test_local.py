@@ -171,7 +171,7 @@ class TestLocal(ExecutorContract):
             import starts_threads  # type: ignore[import-not-found]
 
             starts_threads.EVENT.set()
-            starts_threads.THREAD.join(10)
+            starts_threads.THREAD.join(120)
             return int(starts_threads.ANSWER[0])
 
         place.tasks(uses)

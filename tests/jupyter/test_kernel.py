@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from tests.real_kernel import CellRaised, Kernel
@@ -20,7 +24,7 @@ def test_task_cells_run_in_other_processes_with_typed_values(kernel: Kernel) -> 
     )
     kernel.cell("%%task tell --returns said\nsaid = f'{day:%d.%m.} {total}'")
     kernel.cell("d = %dag")
-    kernel.cell("r = d.run(n=3).wait(60)")
+    kernel.cell("r = d.run(n=3).wait(120)")
     assert kernel.cell("print(r['load'].result('rows'), r['load'].result()['day'])") == (
         "(10, 11, 12) 2026-03-01"
     )
@@ -33,7 +37,7 @@ def test_task_cells_run_in_other_processes_with_typed_values(kernel: Kernel) -> 
 def test_a_cell_that_is_edited_runs_as_it_is_now(kernel: Kernel) -> None:
     kernel.cell("%%task fit --returns total\ntotal = -sum(rows)")
     kernel.cell("%%task tell --returns said\nsaid = total")
-    assert kernel.cell("print(d.run(n=1).wait(60)['tell'].result('said'))") == "-10"
+    assert kernel.cell("print(d.run(n=1).wait(120)['tell'].result('said'))") == "-10"
 
 
 def test_the_last_line_d_is_the_picture_with_the_states_of_the_last_run(
@@ -50,8 +54,40 @@ def test_the_last_line_d_is_the_picture_with_the_states_of_the_last_run(
         if "load, fit" in lines[3]
         else "  fit >> tell  [success]",
     ]
-    assert "<svg" in shown["text/html"]
+    assert 'src="data:image/svg+xml;base64,' in shown["text/html"]
     assert "<script" not in shown["text/html"]
+
+
+def test_a_front_end_without_widgets_gets_a_hint_and_the_picture(kernel: Kernel) -> None:
+    live, still = kernel.ask("r = d.run(n=1)\nr.wait(120);").shown
+    assert "application/vnd.jupyter.widget-view+json" in live
+    assert live["text/plain"] == (
+        "The live view needs a front end with ipywidgets; the picture below stays."
+    )
+    assert set(still) == {"text/html", "text/plain"}
+    assert still["text/plain"].startswith("run study/")
+    assert "<table" in still["text/html"]
+    form, table = kernel.ask("d.form()").shown
+    assert "application/vnd.jupyter.widget-view+json" in form
+    assert table["text/plain"].splitlines() == ["Run study", "  n = 2"]
+
+
+def test_a_terminal_gets_text(kernel: Kernel) -> None:
+    code = "import mlflowkit\nmlflowkit.runs('study')[0]"
+    home = kernel.cell("import os; print(os.environ['MLFLOWKIT_HOME'])")
+    told = subprocess.run(
+        [sys.executable, "-m", "IPython", "--no-banner", "--colors=nocolor", "-c", code],
+        env={**os.environ, "MLFLOWKIT_HOME": home, "NO_COLOR": "1"},
+        cwd=kernel.folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    told_lines = told.stdout.strip().splitlines()
+    assert [line for line in told_lines if line.startswith("run study/")] != []
+    assert "  load: success" in told_lines
+    assert "<" not in told.stdout
 
 
 def test_a_mistake_is_shown_as_its_sentence(kernel: Kernel) -> None:
@@ -79,7 +115,7 @@ def test_publishing_from_a_notebook_hands_the_cells_to_the_scheduler(
     )
     run = kernel.cell("print(_e(home()).call('trigger', dag_id='study')['run_id'])")
     assert (
-        kernel.cell(f"print(mlflowkit.run({run!r}).wait(60)['tell'].result('said'))")
+        kernel.cell(f"print(mlflowkit.run({run!r}).wait(120)['tell'].result('said'))")
         == "-21"
     )
     kernel.cell("s.delete()")
@@ -105,7 +141,7 @@ def test_code_that_does_not_load_elsewhere_is_refused_before_the_run(
         assert "module 'tools_of_test' no longer has 'scale'" in str(caught.value)
     assert kernel.cell("print(len(q.runs()))") == before
     kernel.cell("def scale(x): return 3 * x")
-    assert kernel.cell("print(q.run().wait(60)['work'].result())") == "6"
+    assert kernel.cell("print(q.run().wait(120)['work'].result())") == "6"
 
 
 def test_a_missing_name_is_told_with_the_cell_that_would_define_it(kernel: Kernel) -> None:

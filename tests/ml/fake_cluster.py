@@ -171,7 +171,7 @@ def running(fake: FakeCluster) -> Iterator[str]:
 
     thread = threading.Thread(target=lambda: asyncio.run(live()), daemon=True)
     thread.start()
-    assert started.wait(10)
+    assert started.wait(120)
     try:
         yield url
     finally:

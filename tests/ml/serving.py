@@ -73,7 +73,7 @@ class Server:
     log: Path
 
     def get(self, path: str) -> httpx.Response:
-        return httpx.get(self.url + path, timeout=20, trust_env=False)
+        return httpx.get(self.url + path, timeout=120, trust_env=False)
 
     def predict(self, image: bytes, kind: str = "image/png") -> httpx.Response:
         headers = {"Content-Type": kind}
@@ -81,7 +81,7 @@ class Server:
             self.url + "/predict",
             content=image,
             headers=headers,
-            timeout=60,
+            timeout=120,
             trust_env=False,
         )
 
@@ -92,7 +92,7 @@ class Server:
 
     def terminate(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        return self.process.wait(120)
 
 
 @contextlib.contextmanager
@@ -125,4 +125,4 @@ def serving(
     finally:
         if process.poll() is None:
             process.kill()
-        process.wait(10)
+        process.wait(120)

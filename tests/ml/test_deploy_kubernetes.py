@@ -420,7 +420,7 @@ def test_a_local_server_reads_the_model_from_s3(
             "s3://models/digits/latest",
             test_image=picture(),
             expected_class="eel",
-            timeout=90,
+            timeout=120,
         )
         assert done.model == uri
     finally:

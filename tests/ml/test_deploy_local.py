@@ -80,7 +80,7 @@ def answer(deployment: Deployment) -> str:
         f"{deployment.url}/predict",
         content=picture(),
         headers=headers,
-        timeout=30,
+        timeout=120,
         trust_env=False,
     )
     return str(reply.json()["class"])
@@ -219,7 +219,7 @@ def test_a_deployment_that_was_killed_leaves_nothing_for_the_next_one(
         "from mlflowkit.ml.deploy import deploy_model\n"
         f"deploy_model({str(models['cat'])!r}, name='pets')\n"
     )
-    killed = subprocess.run([sys.executable, "-c", script], timeout=90, check=False)
+    killed = subprocess.run([sys.executable, "-c", script], timeout=120, check=False)
     assert killed.returncode == -signal.SIGKILL
     left = services.read("pets").candidate
     assert left
@@ -269,7 +269,7 @@ class Engine:
         self.told.append(("stop", name))
         child = self.children.pop(name)
         child.terminate()
-        child.wait(30)
+        child.wait(120)
 
 
 def test_inside_a_task_the_engine_starts_and_stops_the_server(

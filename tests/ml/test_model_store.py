@@ -175,7 +175,7 @@ def upload_that_is_killed(
     pids.append(process.pid)
     started.set()
     try:
-        assert process.wait(60) == -signal.SIGKILL
+        assert process.wait(120) == -signal.SIGKILL
         assert proxy.was_cut
         yield
     finally:

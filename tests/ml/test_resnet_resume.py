@@ -19,7 +19,7 @@ from mlflowkit.ml.resnet import EpochScore, FineTuned, fine_tune
 
 from .digits import packed_digits
 
-OPTIONS: dict[str, Any] = {"epochs": 3, "batch_size": 32, "num_threads": 2}
+OPTIONS: dict[str, Any] = {"epochs": 3, "batch_size": 32, "num_threads": 1}
 
 
 class PowerCut(Exception):
@@ -28,7 +28,9 @@ class PowerCut(Exception):
 
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> PackedDataset:
-    return packed_digits(tmp_path_factory.mktemp("digits"), only=range(4), per_class=40)
+    return packed_digits(
+        tmp_path_factory.mktemp("digits"), only=range(4), per_class=40, image_size=16
+    )
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +101,7 @@ PROGRAM = """
 import sys
 from mlflowkit.ml.resnet import fine_tune
 dataset, out, state = sys.argv[1:]
-fine_tune(dataset, out=out, checkpoint_dir=state, epochs=3, batch_size=32, num_threads=2)
+fine_tune(dataset, out=out, checkpoint_dir=state, epochs=3, batch_size=32, num_threads=1)
 """
 
 

@@ -179,7 +179,7 @@ def test_a_file_that_holds_no_state_dict_is_refused(tmp_path: Path) -> None:
     torch.save({"epoch": 3}, tmp_path / "facts.pth")
     with pytest.raises(CorruptWeights, match="it holds a list, not a state dict"):
         load_weights(fresh(2), tmp_path / "list.pth", arch="resnet18")
-    with pytest.raises(CorruptWeights, match="'epoch' is a int, not a tensor"):
+    with pytest.raises(CorruptWeights, match="'epoch' is an int, not a tensor"):
         load_weights(fresh(2), tmp_path / "facts.pth", arch="resnet18")
 
 

@@ -20,7 +20,7 @@ from mlflowkit.nbrun.kernel_client import KernelServer, Lent, StartOrder
 from mlflowkit.nbrun.kernel_place import Place
 
 
-def wait_until(true: Callable[[], bool], what: str, seconds: float = 15) -> None:
+def wait_until(true: Callable[[], bool], what: str, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, what
@@ -117,7 +117,7 @@ def say(client: Any, code: str) -> str:
         if message["msg_type"] == "error":
             heard.append(content["ename"])
 
-    client.execute_interactive(code, output_hook=hear, timeout=20, allow_stdin=False)
+    client.execute_interactive(code, output_hook=hear, timeout=120, allow_stdin=False)
     return "".join(heard)
 
 

@@ -22,11 +22,11 @@ from tests.nbrun.kernels import is_gone, say, wait_until
 FAILS = "def share(total):\n    parts = total - 41\n    return 1 / parts\nshare(x)"
 
 
-def fail(folder: Path, seconds: float = 120, attempt: int = 1, run: str = "r/1") -> Ran:
+def fail(folder: Path, seconds: float = 240, attempt: int = 1, task: str = "fit") -> Ran:
     owner = {
         "home": str(folder.resolve()),
-        "run_id": run,
-        "task_id": "fit",
+        "run_id": "r/1",
+        "task_id": task,
         "map_index": None,
         "attempt": attempt,
     }
@@ -73,7 +73,7 @@ def test_a_failed_kernel_keeps_its_variables_and_the_debugger_shows_the_frame(
             allow_stdin=True,
             stdin_hook=lambda _: client.input(next(asked)),
             output_hook=hear,
-            timeout=20,
+            timeout=120,
         )
         assert "(0, 41)" in "".join(shown)
     finally:
@@ -94,30 +94,44 @@ def test_it_ends_at_its_time_and_a_later_attempt_takes_its_place(folder: Path) -
     assert held.held_kernels(folder) == []
 
 
-def test_jupyterlab_works_in_the_very_kernel_and_shutting_it_down_ends_it(
+def test_one_jupyterlab_works_in_the_very_kernels_and_restarting_one_begins_anew(
     folder: Path,
 ) -> None:
     fail(folder)
-    (kernel,) = held.held_kernels(folder)
+    fail(folder, task="other")
+    kernel, other = held.held_kernels(folder)
     record = Path(kernel.notebook).read_bytes()
     opened = opening.open_kernel(kernel, browser=False)
     try:
-        base, _, token = opened.url.partition("lab/tree/fit-executed.ipynb?token=")
+        beside = opening.open_kernel(other, browser=False)
+        assert beside.pid == opened.pid, "there are two of it"
+        base, _, rest = opened.url.partition("lab/tree/")
+        page, _, token = rest.partition("?token=")
+        assert page == "r-1-fit.1/fit-executed.ipynb"
         head = {"Authorization": f"token {token}", "Content-Type": "application/json"}
 
         def ask(path: str, body: Any = None, method: str | None = None) -> Any:
             data = None if body is None else json.dumps(body).encode()
             request = urllib.request.Request(base + path, data, head, method=method)
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 return json.loads(answer.read() or b"null")
 
-        name = opened.notebook.name
-        wish = {"path": name, "name": name, "type": "notebook"}
-        session = ask("api/sessions", {**wish, "kernel": {"name": opening.KERNEL}})
-        (now,) = held.held_kernels(folder)
-        assert now.opened
-        assert executed(base, token, session["kernel"]["id"]) == f"{kernel.pid} 41\n"
-        ask(f"api/sessions/{session['id']}", method="DELETE")
+        def session(one: HeldKernel, path: str) -> Any:
+            spec = ask(f"api/contents/{path}")["content"]["metadata"]["kernelspec"]
+            assert spec["name"] == opening.spec_of(one)
+            wish = {"path": path, "name": path, "type": "notebook"}
+            return ask("api/sessions", {**wish, "kernel": {"name": spec["name"]}})
+
+        first = session(kernel, page)
+        second = session(other, "r-1-other.1/fit-executed.ipynb")
+        assert [one.opened for one in held.held_kernels(folder)] == [True, True]
+        seen = executed(base, token, first["kernel"]["id"], "print(os.getpid(), x)")
+        assert seen == f"{kernel.pid} 41\n"
+        ask(f"api/kernels/{second['kernel']['id']}/restart", method="POST")
+        wait_until(lambda: is_gone(other.pid), "it lives")
+        seen = executed(base, token, second["kernel"]["id"], "print('x' in globals())")
+        assert seen == "False\n"
+        ask(f"api/sessions/{first['id']}", method="DELETE")
         wait_until(lambda: is_gone(kernel.pid), "it lives")
         assert held.held_kernels(folder) == []
     finally:
@@ -126,14 +140,14 @@ def test_jupyterlab_works_in_the_very_kernel_and_shutting_it_down_ends_it(
     assert Path(kernel.notebook).read_bytes() == record
 
 
-def executed(base: str, token: str, kernel: str) -> str:
+def executed(base: str, token: str, kernel: str, code: str) -> str:
     """What a cell printed, over the websocket that a page uses."""
     import websocket
     from jupyter_client.session import Session
 
     url = f"{base.replace('http', 'ws', 1)}api/kernels/{kernel}/channels?token={token}"
-    socket = websocket.create_connection(url, timeout=30)
-    content = {"code": "import os\nprint(os.getpid(), x)", "silent": False}
+    socket = websocket.create_connection(url, timeout=120)
+    content = {"code": f"import os\n{code}", "silent": False}
     message = Session().msg("execute_request", content)
     socket.send(json.dumps({**message, "channel": "shell"}, default=str))
     try:

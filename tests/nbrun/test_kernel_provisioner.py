@@ -90,7 +90,7 @@ async def say(client: Any, source: str) -> str:
         )
 
     await client.execute_interactive(
-        source, output_hook=hear, timeout=30, allow_stdin=False
+        source, output_hook=hear, timeout=120, allow_stdin=False
     )
     return "".join(heard)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tracemalloc
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,43 @@ def test_a_journal_of_what_was_drawn_over_begins_anew_and_gives_the_same_noteboo
         made.close()
 
 
+def test_the_journal_grows_with_what_happens_and_not_with_the_notebook(
+    tmp_path: Path,
+) -> None:
+    def size_after(cells: int) -> int:
+        made = record(tmp_path, *["x"] * cells)
+        begun = made.path.stat().st_size
+        for at in range(cells):
+            made.cell_started(at, NOW)
+            made.output(at, display("y" * 100), None)
+            made.cell_ended(at, "completed", NOW, 0.1, at + 1)
+        made.close()
+        return made.path.stat().st_size - begun
+
+    assert size_after(1000) / size_after(100) == pytest.approx(10, rel=0.05)
+
+
+def test_two_hundred_megabytes_of_text_are_neither_kept_in_memory_nor_in_the_journal(
+    tmp_path: Path,
+) -> None:
+    made = record(tmp_path, "flood")
+    made.cell_started(0, NOW)
+    tracemalloc.start()
+    for _ in range(3200):
+        made.stream(0, "stdout", f"{'x' * 1023}\n" * 64)
+    made.cell_ended(0, "completed", NOW, 1.0, 1)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    made.close()
+    assert most < 5_000_000
+    assert made.path.stat().st_size < 1_000_000
+    (kept,) = made.notebook.cells[0].outputs
+    assert len(kept.text) < 101_000
+    assert kept.text.endswith(
+        "[mlflowkit: 199.9 MB more were cut; an output may have 0.1 MB]\n"
+    )
+
+
 def test_the_file_written_cell_by_cell_is_nbformats_own(tmp_path: Path) -> None:
     cells = [
         new_markdown_cell("# Title\nwith ü and \u2028"),
@@ -178,7 +216,7 @@ def test_the_file_written_cell_by_cell_is_nbformats_own(tmp_path: Path) -> None:
 
 def on_a_small_disk(path: Path, most: int) -> str:
     command = [sys.executable, "-c", SMALL_DISK, str(path), str(most)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ class Worker:
 
 
 def wait_until(true: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while not true():
         assert time.monotonic() < deadline, what
         time.sleep(0.02)
@@ -125,7 +126,7 @@ def test_a_worker_that_is_told_to_stop_writes_the_notebook_first(
     child = int(worker.wait_for("cell_output", 2)["text"])
     worker.wait_for("cell_output", 3)
     worker.process.send_signal(number)
-    worker.process.communicate(timeout=20)
+    worker.process.communicate(timeout=120)
     assert worker.process.returncode == -number
     assert is_gone(worker.kernel)
     assert is_gone(child)
@@ -162,6 +163,18 @@ def test_private_folders_of_the_dead_are_swept_and_those_of_the_living_kept(
     private.sweep(tmp_path)
     assert [folder.name for folder in tmp_path.iterdir()] == ["kyoung"]
     assert not mine.path.exists()
+
+
+def test_a_folder_that_is_just_being_made_is_never_swept() -> None:
+    """Many begin at once, and each one sweeps."""
+
+    def one(_: int) -> bool:
+        with private.PrivateFolder() as folder:
+            (folder.path / "io").mkdir()
+            return (folder.path / "lock").exists()
+
+    with ThreadPoolExecutor(16) as pool:
+        assert all(pool.map(one, range(400)))
 
 
 def test_a_journal_without_a_whole_first_line_is_refused(tmp_path: Path) -> None:

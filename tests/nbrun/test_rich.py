@@ -23,7 +23,7 @@ THREAD = """
 import threading, time
 go = threading.Event()
 def late():
-    go.wait(10)
+    go.wait(120)
     print("from the thread", flush=True)
 thread = threading.Thread(target=late)
 thread.start()

@@ -205,7 +205,7 @@ def test_instances_go_on_alone_when_the_prefix_is_killed_half_way(tmp_path: Path
     sweep = Sweep(tmp_path, code(LOADS), code(waits), code(SCORES))
     with ThreadPoolExecutor(2) as pool:
         running = [pool.submit(sweep.run, lr, returns=("score",)) for lr in (0.5, 0.25)]
-        wait_until(lambda: pid.exists() and bool(pid.read_text()), "no prefix ran", 60)
+        wait_until(lambda: pid.exists() and bool(pid.read_text()), "no prefix ran", 120)
         os.kill(int(pid.read_text()), signal.SIGKILL)
         done = [each.result(60) for each in running]
     assert [ran.values["score"] for ran in done] == [6.0, 3.0]

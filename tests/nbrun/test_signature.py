@@ -318,12 +318,12 @@ def test_an_output_that_a_notebook_never_gives_is_named_with_the_nearest_one(
 ) -> None:
     loose = save(tmp_path / "loose.ipynb", code(OPEN[0]))
     with DAG("d"):
-        fitted = notebook(fit, returns=["weights"])
-        for name in ("score", "loss", "weights", "exit_value", "return_value"):
+        fitted = notebook(fit, returns=["i"])
+        for name in ("score", "loss", "i", "exit_value", "return_value"):
             assert fitted[name].key == name
         with pytest.raises(UnknownOutput) as caught:
             fitted["modle"]
-        assert "notebook fit.ipynb gives no 'modle' (it gives: best, exit_value" in str(
+        assert "notebook fit.ipynb gives no 'modle' (it gives: best, exit_value, i" in str(
             caught.value
         )
         assert "Did you mean 'model'?" in str(caught.value)

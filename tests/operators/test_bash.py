@@ -125,8 +125,8 @@ def test_ending_the_task_ends_all_that_the_command_started(how: signal.Signals) 
         assert child.stdout is not None
         sleeper = int(child.stdout.readline())
         os.kill(child.pid, how)
-        assert child.wait(timeout=20) != 0
-    deadline = time.monotonic() + 10
+        assert child.wait(timeout=120) != 0
+    deadline = time.monotonic() + 120
     while _alive(sleeper) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not _alive(sleeper)

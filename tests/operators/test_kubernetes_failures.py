@@ -6,8 +6,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,16 +20,9 @@ from tests.kubernetes_server import FakePod, succeeds
 from tests.operators.kubernetes_tasks import (
     WHERE,
     Cluster,
-    cluster_with,
     ends_with,
     failure,
 )
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    with cluster_with(tmp_path) as found:
-        yield found
 
 
 def test_a_failed_pod_says_its_code_last_lines_and_events(cluster: Cluster) -> None:
@@ -109,8 +100,8 @@ def test_a_pod_that_is_stuck_fails_before_the_startup_timeout(
         pod.wait_with(reason, message)
 
     began = time.monotonic()
-    exc = failure(cluster, story, startup_timeout_seconds=60)
-    assert time.monotonic() - began < 20
+    exc = failure(cluster, story, startup_timeout_seconds=600)
+    assert time.monotonic() - began < 120
     assert isinstance(exc, PodNotStarted)
     assert exc.reason == reason
     said = f"did not start: {reason}: container 'base': {message}. {shown}"

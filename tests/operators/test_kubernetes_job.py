@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,7 @@ from mlflowkit import DAG, RunFailed
 from mlflowkit.errors import BadOption, JobFailed
 from mlflowkit.operators.kubernetes import KubernetesJobOperator
 from tests.kubernetes_server import FakePod, succeeds
-from tests.operators.kubernetes_tasks import Cluster, cluster_with, printed
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    with cluster_with(tmp_path) as found:
-        yield found
+from tests.operators.kubernetes_tasks import Cluster, printed
 
 
 def failure(cluster: Cluster, **options: Any) -> BaseException:

@@ -52,7 +52,7 @@ def running(emulator: Emulator) -> Iterator[str]:
 
     thread = threading.Thread(target=lambda: asyncio.run(live()), daemon=True)
     thread.start()
-    assert started.wait(10)
+    assert started.wait(120)
     try:
         yield found[0]
     finally:

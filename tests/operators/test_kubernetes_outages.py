@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from mlflowkit.errors import (
@@ -17,15 +14,8 @@ from mlflowkit.operators.kubernetes import KubernetesPodOperator
 from tests.kubernetes_server import FakePod, succeeds
 from tests.operators.kubernetes_tasks import (
     Cluster,
-    cluster_with,
     failure,
 )
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    with cluster_with(tmp_path) as found:
-        yield found
 
 
 def test_a_server_that_is_away_for_a_moment_is_asked_again(

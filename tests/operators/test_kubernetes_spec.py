@@ -345,7 +345,7 @@ def test_the_helper_s_script_gives_what_the_file_holds(
     script = xcom._SCRIPT.replace("/airflow/xcom", str(tmp_path))
     # The last line ends it as a cluster would; the trap stands by then.
     script = script.replace("while", f"kill -{signal} $$\nwhile")
-    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=20)
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert xcom.handed_over(lines)

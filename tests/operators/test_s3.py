@@ -248,7 +248,7 @@ def test_ending_the_task_ends_the_script_and_all_it_started(
         sleeper = int((tmp_path / "pid").read_text())
         assert alive(sleeper)
         os.kill(child.pid, signal.SIGTERM)
-        assert child.wait(timeout=20) == 1
+        assert child.wait(timeout=120) == 1
     wait_until(lambda: not alive(sleeper))
     assert S3Hook().list_keys(name) == ["in.txt"]
 

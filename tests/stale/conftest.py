@@ -17,9 +17,9 @@ class Notebook(Kernel):
 
     def result(self, run: str = "d.run()", task: str = "look") -> str:
         """The value of a task of a new run, as text."""
-        return self.cell(f"_r = {run}.wait(60)\nprint(_r[{task!r}].result())").splitlines()[
-            -1
-        ]
+        return self.cell(
+            f"_r = {run}.wait(120)\nprint(_r[{task!r}].result())"
+        ).splitlines()[-1]
 
     def write(self, name: str, text: str) -> Path:
         path = self.folder / name

@@ -413,6 +413,6 @@ def test_tasks_made_in_a_loop_run_the_function_that_each_was_given(
         """
     )
     said = notebook.cell(
-        "_r = d.run().wait(60)\nprint([_r[f't{i}'].result() for i in range(3)])"
+        "_r = d.run().wait(120)\nprint([_r[f't{i}'].result() for i in range(3)])"
     )
     assert said.splitlines()[-1] == "[0, 1, 2]"

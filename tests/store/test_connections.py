@@ -183,7 +183,7 @@ def test_several_processes_may_make_the_key_at_once(tmp_path: Path) -> None:
         )
         for _ in range(4)
     ]
-    tokens = [maker.communicate("go\n", timeout=60)[0].strip() for maker in makers]
+    tokens = [maker.communicate("go\n", timeout=120)[0].strip() for maker in makers]
     keys = fernet.keys_of(tmp_path)
     assert [keys.decrypt(token.encode(), "x") for token in tokens] == ["x"] * 4
     assert [p.name for p in tmp_path.iterdir()] == ["fernet.key"]

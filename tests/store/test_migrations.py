@@ -10,6 +10,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -19,7 +20,12 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect
 
 from mlflowkit.core.states import RunState, TaskState
-from mlflowkit.errors import HomeOnNetwork, HomeUnwritable, StoreDamaged, StoreTooNew
+from mlflowkit.errors import (
+    HomeOnNetwork,
+    HomeUnwritable,
+    StoreDamaged,
+    StoreOfOtherVersion,
+)
 from mlflowkit.settings import home as settings_home
 from mlflowkit.store import database
 from mlflowkit.store.database import HEAD, open_database
@@ -94,8 +100,67 @@ def test_several_processes_may_open_a_new_home_at_once(tmp_path: Path) -> None:
         )
         for _ in range(5)
     ]
-    told = [opener.communicate("go\n", timeout=60)[1] for opener in openers]
+    told = [opener.communicate("go\n", timeout=120)[1] for opener in openers]
     assert [o.returncode for o in openers] == [0] * 5, told
+
+
+def lived(home: Path) -> None:
+    """A store with runs that had all kinds of things happen to them."""
+    from tests.store.test_runs import REQUEST, START, some_life
+
+    opened = open_database(home)
+    for seed in range(3):
+        some_life(opened, REQUEST, START, seed)
+    opened.close()
+
+
+def rows(home: Path, columns: dict[str, list[str]] | None = None) -> dict[str, Any]:
+    """Every row of every table; with `columns`, those alone."""
+    with closing(sqlite3.connect(home / "store.db")) as db:
+        listed = "SELECT name FROM sqlite_master WHERE type = 'table'"
+        tables = [name for (name,) in db.execute(listed) if name != "alembic_version"]
+        if columns is not None:
+            tables = [name for name in tables if name in columns]
+        found: dict[str, Any] = {}
+        for table in tables:
+            asked = ", ".join(f'"{c}"' for c in columns[table]) if columns else "*"
+            got = db.execute(f"SELECT {asked} FROM {table} ORDER BY rowid")
+            found[table] = ([each[0] for each in got.description], got.fetchall())
+        return found
+
+
+@pytest.mark.parametrize("revision", ["0004", "0005"])
+def test_a_store_of_an_earlier_version_is_brought_up_to_date_with_all_its_rows(
+    tmp_path: Path, revision: str
+) -> None:
+    from alembic import command
+
+    lived(tmp_path)
+    whole = rows(tmp_path)
+    config = Config()
+    config.set_main_option("script_location", str(database.MIGRATIONS))
+    config.attributes["engine"] = create_engine(f"sqlite:///{tmp_path / 'store.db'}")
+    command.downgrade(config, revision)  # as that version had made it
+    config.attributes["engine"].dispose()
+    before = rows(tmp_path)
+    columns = {table: names for table, (names, _) in before.items()}
+    assert ("resume" in columns["runs"]) == (revision > "0004")
+    assert "queued_at" not in columns["attempts"]
+    assert len(before["runs"][1]) == 3 and len(before["task_instances"][1]) > 9
+
+    opened = open_database(tmp_path)
+    with opened.reading() as tx:
+        assert compare_metadata(MigrationContext.configure(tx), metadata) == []
+    opened.close()
+    assert rows(tmp_path, columns) == before
+    after = rows(tmp_path)
+    assert {table: len(found) for table, (_, found) in after.items()} == {
+        table: len(found) for table, (_, found) in whole.items()
+    }
+    names, found = after["runs"]
+    assert {each[names.index("resume")] for each in found} == {""}
+    open_database(tmp_path).close()
+    assert rows(tmp_path) == after
 
 
 def test_a_damaged_file_is_named_and_left_alone(tmp_path: Path) -> None:
@@ -106,13 +171,54 @@ def test_a_damaged_file_is_named_and_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "store.db").read_bytes() == b"not a database " * 100
 
 
-def test_a_store_of_a_newer_mlflowkit_is_left_alone(tmp_path: Path) -> None:
-    open_database(tmp_path).close()
-    with closing(sqlite3.connect(tmp_path / "store.db")) as db:
-        db.execute("UPDATE alembic_version SET version_num = '9999'")
+def _with_revision(home: Path, revision: str) -> bytes:
+    """A real store whose revision is another one. Returns the bytes of the file."""
+    open_database(home).close()
+    with closing(sqlite3.connect(home / "store.db")) as db:
+        db.execute("UPDATE alembic_version SET version_num = ?", (revision,))
         db.commit()
-    with pytest.raises(StoreTooNew, match="9999"):
+    return (home / "store.db").read_bytes()
+
+
+@pytest.mark.parametrize("revision", ["9999", "0004a", "f00d"])
+def test_a_store_of_a_revision_that_nobody_knows_is_named_and_left_alone(
+    tmp_path: Path, revision: str
+) -> None:
+    before = _with_revision(tmp_path, revision)
+    with pytest.raises(StoreOfOtherVersion) as refused:
         open_database(tmp_path)
+    assert str(refused.value) == (
+        f"the home {tmp_path} was made by another version of mlflowkit: its store has the "
+        f"schema revision {revision}, this version has {HEAD}. Nothing was changed. "
+        "Upgrade (`pip install --upgrade mlflowkit`), or use another home: set "
+        "MLFLOWKIT_HOME to a new folder."
+    )
+    assert (tmp_path / "store.db").read_bytes() == before
+
+
+def test_a_store_with_other_tables_than_its_revision_says_is_of_another_version(
+    tmp_path: Path,
+) -> None:
+    before = _with_revision(tmp_path, "0003")  # and it has all tables of the newest already
+    with pytest.raises(StoreOfOtherVersion, match="the schema revision 0003, this version"):
+        open_database(tmp_path)
+    assert (tmp_path / "store.db").read_bytes() == before
+
+
+def test_a_person_reads_which_version_made_the_home(tmp_path: Path) -> None:
+    _with_revision(tmp_path, "9999")
+    done = subprocess.run(
+        [sys.executable, "-m", "mlflowkit", "runs", "list"],
+        env={**os.environ, "MLFLOWKIT_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = " ".join(done.stderr.split())
+    assert "was made by another version of mlflowkit" in said
+    assert "MLFLOWKIT_HOME to a new folder" in said
+    assert "Traceback" not in said
+    assert done.returncode == 2
 
 
 def test_a_store_that_nobody_may_write_is_an_error_that_names_the_home(

@@ -45,7 +45,7 @@ from mlflowkit.core.values import StoredValue
 from mlflowkit.engine.locks import HomeLock, engine_alive
 from mlflowkit.errors import BadRunId, DagNotPublished, RunExists, RunNotFound
 from mlflowkit.ports import RunRequest, Surroundings
-from mlflowkit.store import codec, reading, xcoms
+from mlflowkit.store import codec, leases, outbox, reading, run_log, xcoms
 from mlflowkit.store import runs as stored
 from mlflowkit.store.database import Database, open_database
 
@@ -91,7 +91,7 @@ def tell(store: Database, run: Run, key: int, seq: int, event: Event, now: datet
     outcome = handle(run, event, now)
     with store.writing() as tx:
         stored.save_outcome(tx, key, outcome)
-        return stored.append_log(tx, key, seq, [(event, now)]) if outcome else seq
+        return run_log.append(tx, key, seq, [(event, now)]) if outcome else seq
 
 
 def same(one: Run, other: Run) -> None:
@@ -130,11 +130,24 @@ def test_what_is_saved_after_each_event_loads_as_what_is_in_memory(
         seq = tell(store, run, key, seq, _something(dice, run), now)
         with store.reading() as tx:
             again = stored.load_run(tx, run_id)
-            log = stored.read_log(tx, run_id)
+            log = run_log.read(tx, run_id)
         assert again is not None
         assert again.log_seq == len(log) == seq
         same(again.run, run)
     same(replay(Run(SPEC, RunRow(run_id=run_id)), log), run)
+
+
+def some_life(store: Database, request: RunRequest, start: datetime, seed: int) -> None:
+    """A run that has 40 things happen to it, in the store."""
+    dice = random.Random(seed)
+    with store.writing() as tx:
+        found = stored.load_run(tx, stored.create_run(tx, request, "me", start))
+    assert found is not None
+    seq = tell(store, found.run, found.run_key, 0, RunOpened(), start)
+    for at in range(40):
+        now = start + timedelta(seconds=2 * at)
+        event = _something(dice, found.run)
+        seq = tell(store, found.run, found.run_key, seq, event, now)
 
 
 def _something(dice: random.Random, run: Run) -> Event:
@@ -198,13 +211,13 @@ def test_the_outbox_keeps_order_and_forgets_what_was_done(store: Database) -> No
         assert found is not None
         one, two = (AttemptId(RunId("d/1"), FIT, i, 1) for i in (0, 1))
         decisions: list[Decision] = [Launch(one), Kill(one, "cancelled"), Launch(two)]
-        entries = stored.put_outbox(tx, found.run_key, 1, decisions)
+        entries = outbox.put(tx, found.run_key, 1, decisions)
     with store.writing() as tx:
-        assert stored.read_outbox(tx, found.run_key, run_id) == entries
+        assert outbox.read(tx, found.run_key, run_id) == entries
         assert [e.decision for e in entries] == decisions
-        stored.drop_outbox(tx, [entries[0].entry_id])
-        assert stored.read_outbox(tx, found.run_key, run_id) == entries[1:]
-        assert stored.last_outbox_id(tx) == entries[-1].entry_id
+        outbox.drop(tx, [entries[0].entry_id])
+        assert outbox.read(tx, found.run_key, run_id) == entries[1:]
+        assert outbox.last_id(tx) == entries[-1].entry_id
 
 
 def test_times_are_utc_whatever_zone_they_come_in(store: Database) -> None:
@@ -272,7 +285,7 @@ def test_two_processes_write_at_once_and_lose_nothing(store: Database) -> None:
         )
         for _ in range(2)
     ]
-    told = [writer.communicate(timeout=60) for writer in writers]
+    told = [writer.communicate(timeout=120) for writer in writers]
     assert [error for _, error in told] == ["", ""]
     made = [int(line[2:]) for out, _ in told for line in out.split()]
     assert sorted(made) == list(range(1, 81))
@@ -287,7 +300,7 @@ def test_a_run_is_not_interrupted_while_the_next_engine_takes_its_home_over(
     store = open_database(tmp_path)
     dead = HomeLock(tmp_path)
     with store.writing() as tx:
-        stored.take_lease(tx, "dead", 1, START)
+        leases.take(tx, "dead", 1, START)
         run_id = stored.create_run(tx, REQUEST, "dead", START)
     dead.release()
 

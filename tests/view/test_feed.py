@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,6 +18,8 @@ from mlflowkit.errors import (
     BadOption,
     BadViewRequest,
     MlflowkitError,
+    NotCancelled,
+    NotCleared,
     NotMarked,
     RunNotFound,
 )
@@ -46,6 +50,18 @@ def fed(n: int = LINES) -> None:
     double.expand(x=writes(n))
 
 
+@task(task_id="double")
+def triple(x: int) -> int:
+    if x == 2:
+        raise ValueError("still not two")
+    return 3 * x
+
+
+@dag(dag_id="fed")
+def other(n: int = LINES) -> None:
+    triple.expand(x=writes(n))
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunHandle]:
     folder = tmp_path_factory.mktemp("feed")
@@ -54,7 +70,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunHandle]:
         patch.chdir(folder)
         handle = fed().run(wait=False)
         with pytest.raises(MlflowkitError):
-            handle.wait(timeout=60)
+            handle.wait(timeout=120)
         yield handle
 
 
@@ -220,15 +236,85 @@ def test_values_are_previewed_by_kind_and_no_pickle_is_opened(tmp_path: Path) ->
     assert "pickle" in pickled["why"].lower()
 
 
+def test_what_would_run_again_is_told_before_it_does(run: RunHandle) -> None:
+    def told(action: str, dag: Any = None, **where: Any) -> dict[str, Any]:
+        feed = RunFeed(run.home, run.run_id, dag)
+        return feed.request("foresee", {"action": action, **where})
+
+    assert told("retry") == {
+        "line": "double[1] (with the code that it had)",
+        "ask": "",
+        "changed": [],
+    }
+    assert told("clear", fed(), task_id="double", map_index=0) == {
+        "line": "double[0] (with the same code)",
+        "ask": "Run double[0] again, with the same code? Results of double[0] are replaced.",
+        "changed": [],
+    }
+    assert told("clear", other(), task_id="writes") == {
+        "line": "writes, double (with changed code: double)",
+        "ask": "Run writes, double again, with changed code: double? "
+        "Results of writes, double[0] are replaced.",
+        "changed": ["double"],
+    }
+    with pytest.raises(NotCleared, match="its task instances are"):
+        told("clear", task_id="double", map_index=7)
+    with pytest.raises(BadViewRequest):
+        told("cancel")
+    assert [i.attempt for i in run.view().task("double").instances] == [1, 1]
+
+
+def test_an_instance_is_cleared_alone_while_others_go_on_printing(
+    run: RunHandle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    over, printed = threading.Event(), list[int]()
+
+    def prints() -> None:
+        while not over.is_set():
+            print("tick")
+            printed.append(1)
+            time.sleep(0.001)
+
+    others = threading.Thread(target=prints)
+    others.start()
+    feed = RunFeed(run.home, run.run_id, other())
+    where = {"task_id": "double", "map_index": 0}
+    said = feed.request("act", {"action": "clear_only", **where})["said"]
+    over.set()
+    others.join()
+    assert said == "it runs again, with changed code: double"
+    assert capsys.readouterr().out == "tick\n" * len(printed)
+    with pytest.raises(MlflowkitError):
+        run.wait(timeout=60)
+    attempts = [i.attempt for i in run.view().task("double").instances]
+    assert (attempts, run["double"][0].result()) == ([2, 1], 3)
+    with pytest.raises(MlflowkitError, match="still not two"):
+        run["double"].retry(code="same").wait(timeout=60)  # those that did not succeed
+    with pytest.raises(MlflowkitError, match="still not two"):
+        run["double"].clear(indexes=[0], downstream=False, code="same").wait(timeout=60)
+    assert [i.attempt for i in run.view().task("double").instances] == [3, 2]
+    with pytest.raises(BadOption, match="belongs to the task as a whole"):
+        run["double"][0].clear(indexes=[1])
+    with pytest.raises(NotCancelled, match="nobody works on its run now"):
+        run["double"][0].cancel()
+    bars = feed.request("gantt", {})["rows"][1]["bars"]
+    assert [b["attempt"] for b in bars] == [1, 2, 3]
+    assert all(b["queued"] <= b["started"] <= b["ended"] for b in bars)
+
+
 def test_a_person_marks_an_instance_and_the_run_ends_as_that_says(
     feed: RunFeed, run: RunHandle
 ) -> None:
     """Stands last: it changes the run of this file."""
     pages = feed.request("page", {"task_id": "double"})
-    assert [row["actions"] for row in pages["rows"]] == [["mark_failed"], ["mark_success"]]
+    again = ["clear", "clear_only"]
+    assert [row["actions"] for row in pages["rows"]] == [
+        [*again, "mark_failed"],
+        [*again, "mark_success"],
+    ]
     asked = {"action": "mark_success", "task_id": "double", "map_index": 1}
     assert feed.request("act", asked)["said"] == "it was marked success"
-    assert run.wait(timeout=30).state == "success"
+    assert run.wait(timeout=120).state == "success"
     assert [i.state for i in run.view().task("double").instances] == ["success"] * 2
     with pytest.raises(NotMarked, match="it is success already"):
         feed.request("act", asked)

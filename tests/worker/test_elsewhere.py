@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mlflowkit.core.spec import AttemptId
-from mlflowkit.worker import elsewhere, supervisor
+from mlflowkit.worker import child_process, elsewhere
 from mlflowkit.worker.protocol import Kill
 from tests.homes import wait_until
 from tests.worker.test_supervisor import Slot
@@ -31,7 +31,7 @@ def outside() -> Iterator[subprocess.Popen[bytes]]:
 def test_an_attempt_waits_for_what_works_elsewhere_and_ends_it_at_last(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, outside: subprocess.Popen[bytes]
 ) -> None:
-    monkeypatch.setattr(supervisor, "ELSEWHERE_SECONDS", 0.3)
+    monkeypatch.setattr(child_process, "ELSEWHERE_SECONDS", 0.3)
     slot = Slot({"t": lambda _: elsewhere.started(outside.pid)}, tmp_path)
     slot.give(slot.order("t"))
     assert slot.ended().outcome == "succeeded"
@@ -41,7 +41,7 @@ def test_an_attempt_waits_for_what_works_elsewhere_and_ends_it_at_last(
 def test_also_when_its_own_process_was_killed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, outside: subprocess.Popen[bytes]
 ) -> None:
-    monkeypatch.setattr(supervisor, "ELSEWHERE_SECONDS", 0.3)
+    monkeypatch.setattr(child_process, "ELSEWHERE_SECONDS", 0.3)
 
     def deed(_: object) -> None:
         elsewhere.started(outside.pid)

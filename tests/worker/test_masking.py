@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from mlflowkit.core.masking import Masker
 from mlflowkit.ports import LaunchOrder
+from mlflowkit.worker import masking
 from mlflowkit.worker.masking import mask_secret
 from tests.homes import wait_until
 from tests.worker.test_supervisor import Deeds, Slot
@@ -18,7 +20,9 @@ SECRET = "hunter2-hunter2"
 
 
 @pytest.fixture
-def slot_for(tmp_path: Path) -> Iterator[object]:
+def slot_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
+    """Children that know no secret: they are forks of this process, which has met some."""
+    monkeypatch.setattr(masking, "_masker", Masker())
     made: list[Slot] = []
 
     def make(deeds: Deeds) -> Slot:

@@ -42,8 +42,8 @@ class AirflowDag(DAG):
         names = ("description", "schedule", "start_date", "end_date")
         options |= dict(zip(names, args, strict=False))
         options = {k: v for k, v in options.items() if k not in _NO_MATTER}
-        if options.get("sla_miss_callback"):
-            raise missing(f"sla_miss_callback= of DAG {dag_id!r}", words.SLA)
+        if options.pop("sla_miss_callback", None):
+            switches.note("sla_miss_callback", switches.PASSED_OVER["sla"])
         if options.pop("max_consecutive_failed_dag_runs", 0):
             switches.note(
                 "max_consecutive_failed_dag_runs", "no DAG is paused for its failures"

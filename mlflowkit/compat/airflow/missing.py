@@ -6,6 +6,7 @@ one is the error.
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -14,13 +15,15 @@ from typing import Any, NoReturn
 from mlflowkit.errors import AirflowFeatureMissing
 
 _OURS = str(Path(__file__).resolve().parent.parent.parent)
+#: Frames that no person wrote: ours, and Python's importers.
+_NOT_THEIRS = (_OURS, "<frozen ", importlib.__file__)
 
 
 def persons_place(frame: FrameType | None) -> tuple[str, int | None]:
     """The file and line of the nearest frame that is neither ours nor Python's importer."""
     while frame is not None:
         name = frame.f_code.co_filename
-        if not name.startswith((_OURS, "<frozen ")):
+        if not name.startswith(_NOT_THEIRS):
             return name, frame.f_lineno
         frame = frame.f_back
     return "", None

@@ -28,12 +28,8 @@ _FAR_PULLS: Final = {
     "include_prior_dates": "XComs of earlier runs: keep the value in a Variable",
 }
 
-#: Methods that Airflow calls around `execute`.
-_AROUND: Final = {
-    "pre_execute": "call it at the beginning of execute()",
-    "post_execute": "call it at the end of execute()",
-    "execute_complete": words.DEFERRABLE,
-}
+#: Methods that Airflow calls of an operator, and mlflowkit does not.
+_UNCALLED: Final = {"execute_complete": words.DEFERRABLE}
 
 
 @dataclass(slots=True)
@@ -163,8 +159,8 @@ class _Scan:
 
     def _class(self, node: ast.ClassDef) -> None:
         for one in node.body:
-            if isinstance(one, ast.FunctionDef) and one.name in _AROUND:
-                self._refuse(one, f"{node.name}.{one.name}()", _AROUND[one.name])
+            if isinstance(one, ast.FunctionDef) and one.name in _UNCALLED:
+                self._refuse(one, f"{node.name}.{one.name}()", _UNCALLED[one.name])
 
     def _gone(self, node: ast.AST) -> None:
         """What Airflow 3 no longer has."""

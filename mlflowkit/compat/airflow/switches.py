@@ -27,6 +27,7 @@ PASSED_OVER: Final = {
     "executor": "a task has no executor of its own",
     "executor_config": "a task has no executor of its own",
     "resources": "a task reserves nothing",
+    "sla": "nobody is told of a task that is late",
 }
 _set_here: list[str] = []
 #: What was passed over since it was last asked for: a line each.

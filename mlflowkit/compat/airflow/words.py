@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from mlflowkit.authoring import task_kinds
+
 
 def _gone(instead: str) -> str:
     return f"Airflow 3 took it out: use {instead}"
@@ -21,15 +23,10 @@ DAG_BAG: Final = "list DAGs with `mlflowkit dags list`, and test them with dag.t
 MAIL: Final = "mlflowkit sends no mail: use smtplib, or a hook of your own, in a callback"
 PLUGINS: Final = "there are no plugins: import your operators and hooks from a module"
 SUB_DAG: Final = _gone("a TaskGroup")
-SLA: Final = _gone("execution_timeout, dagrun_timeout or a callback")
 STATS: Final = "no metrics are sent: take it out"
 CLI: Final = "use `mlflowkit run --airflow FILE.py`"
-VIRTUALENV: Final = (
-    "a task runs in the interpreter of its run: install what it needs there, or start "
-    "another interpreter with BashOperator"
-)
-DOCKER: Final = "run the image with KubernetesPodOperator, or call docker with BashOperator"
-SPARK: Final = "call spark-submit with BashOperator"
+VIRTUALENV: Final = task_kinds.VIRTUALENV
+DOCKER: Final = task_kinds.DOCKER
 LISTENER: Final = "there are no listeners: use on_success_callback and on_failure_callback"
 NOTIFIER: Final = "write a function and give it as on_failure_callback"
 ALIAS: Final = "name the assets themselves as outlets"
@@ -70,14 +67,7 @@ DAG_OPTIONS_GONE_IN_3: Final = {
 }
 #: Kinds of `@task` that are not here.
 TASK_KINDS: Final = {
-    "virtualenv": VIRTUALENV,
-    "external_python": VIRTUALENV,
-    "branch_virtualenv": VIRTUALENV,
-    "branch_external_python": VIRTUALENV,
-    "docker": DOCKER,
-    "kubernetes": "run an image with KubernetesPodOperator",
-    "kubernetes_cmd": "run an image with KubernetesPodOperator",
-    "pyspark": SPARK,
+    **task_kinds.ELSEWHERE,
     "snowpark": PROVIDER,
     "stub": UNKNOWN,
     "agent": PROVIDER,

@@ -30,14 +30,15 @@ from mlflowkit.core.events import (
     PastSettled,
     PlacesOffered,
     RetryAsked,
+    RetryHeldBack,
     RunOpened,
     TimePassed,
 )
-from mlflowkit.core.machine import finish, mark, people, start
+from mlflowkit.core.machine import again, finish, mark, people, start
 from mlflowkit.core.machine.load import load
 from mlflowkit.core.machine.run import InstanceRow, NodeRow, Outcome, Run, RunRow
 from mlflowkit.core.machine.step import Step
-from mlflowkit.core.machine.wake import wake
+from mlflowkit.core.machine.wake import hold_back, wake
 from mlflowkit.core.states import RunState
 
 __all__ = [
@@ -95,8 +96,10 @@ def handle(run: Run, event: Event, now: datetime) -> Outcome:
             start.past_settled(step, task_ids)
         case CancelAsked():
             people.cancel(step)
-        case RetryAsked(task_ids, alone):
-            people.retry(step, task_ids, alone=alone)
+        case RetryAsked():
+            again.retry(step, event)
+        case RetryHeldBack():
+            hold_back(step, event)
         case InstanceAsked():
             people.ask_instance(step, event)
         case MarkAsked():

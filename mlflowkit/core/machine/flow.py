@@ -74,6 +74,8 @@ def judge(step: Step, node: Node) -> list[InstanceRow]:
 
 def meet(step: Step, node: Node) -> list[InstanceRow]:
     """All that `node` waits for has come about. Returns what has ended by that."""
+    if node.spec.inert:
+        return [_pass_by(step, node.instances[UNMAPPED])]
     if not node.mapped:
         step.schedule(node.instances[UNMAPPED], Cause.UPSTREAM_MET)
         return []
@@ -81,6 +83,13 @@ def meet(step: Step, node: Node) -> list[InstanceRow]:
     if failed is not None:
         return [_end_unexpanded(step, node, *failed)]
     return _spread(step, [node, *_grow(step, node)] if node.inside else _grow(step, node))
+
+
+def _pass_by(step: Step, instance: InstanceRow) -> InstanceRow:
+    """Its turn has come, and it has nothing to do: no place, no worker, no attempt."""
+    instance.started_at = step.now
+    step.move(instance, Cause.NOTHING_TO_DO)
+    return instance
 
 
 def _spread(step: Step, nodes: list[Node]) -> list[InstanceRow]:

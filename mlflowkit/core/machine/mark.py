@@ -10,15 +10,15 @@ from typing import Final
 
 from mlflowkit.core.decisions import Kill
 from mlflowkit.core.events import MarkAsked
-from mlflowkit.core.machine.flow import end
-from mlflowkit.core.machine.load import recount
-from mlflowkit.core.machine.people import (
+from mlflowkit.core.machine.again import (
     clear,
     clear_whole,
     go_on_all,
     set_up_again,
     torn_down,
 )
+from mlflowkit.core.machine.flow import end
+from mlflowkit.core.machine.load import recount
 from mlflowkit.core.machine.run import BAD, InstanceRow, Node, Run
 from mlflowkit.core.machine.step import Step
 from mlflowkit.core.spec import UNMAPPED

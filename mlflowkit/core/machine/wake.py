@@ -5,7 +5,8 @@ from __future__ import annotations
 import heapq
 
 from mlflowkit.core.decisions import Kill
-from mlflowkit.core.machine.people import stop
+from mlflowkit.core.events import RetryHeldBack
+from mlflowkit.core.machine.people import HELD_BACK, failure_of, stop
 from mlflowkit.core.machine.run import WHOLE_RUN, InstanceRow
 from mlflowkit.core.machine.step import Step
 from mlflowkit.core.states import Cause, TaskState
@@ -26,6 +27,18 @@ def wake(step: Step) -> None:
             and instance.alarm <= step.now
         ):
             _due(step, instance)
+
+
+def hold_back(step: Step, event: RetryHeldBack) -> None:
+    """A retry waits longer, or, without a reason to, no longer. Old news change nothing."""
+    node = step.run.nodes.get(event.task_id)
+    instance = node.instances.get(event.map_index) if node is not None else None
+    if instance is None or instance.state is not TaskState.UP_FOR_RETRY:
+        return
+    failure = failure_of(instance)
+    instance.reason = f"{failure}{HELD_BACK}: {event.why}" if event.why else failure
+    step.wake_at(instance, max(event.until, step.now))
+    step.changed(instance)
 
 
 def _out_of_time(step: Step) -> None:

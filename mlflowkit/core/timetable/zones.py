@@ -63,9 +63,8 @@ def _named(name: str) -> tzinfo:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as exc:
         hint = suggest(name, available_timezones())
-        raise BadZone(
-            name, f"is no time zone that is known here.{hint}".rstrip("?.")
-        ) from exc
+        why = f"is no time zone that is known here.{hint} Give one such as 'Europe/Athens'"
+        raise BadZone(name, why) from exc
 
 
 def plain(moment: datetime) -> datetime:

@@ -74,7 +74,7 @@ def analyse(sources: Sequence[str]) -> list[CellFacts]:
 
 
 def _facts(source: str, known: _Known) -> CellFacts:
-    python, effects, sweeping = _without_magics(source)
+    python, effects, sweeping = without_magics(source)
     try:
         tree = ast.parse(python)
     except (SyntaxError, ValueError, RecursionError):
@@ -97,7 +97,7 @@ def _facts(source: str, known: _Known) -> CellFacts:
 # ── magics ──
 
 
-def _without_magics(source: str) -> tuple[str, list[str], bool]:
+def without_magics(source: str) -> tuple[str, list[str], bool]:
     """The cell as Python, the settings that its magics change, and whether it is sweeping."""
     head = source.lstrip()
     if head.startswith("%%"):

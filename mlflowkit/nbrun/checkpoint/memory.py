@@ -113,6 +113,22 @@ def reduce_array(array: Any, blocks: Blocks, name: str, pandas: bool) -> Any:
     return make_view, (root, *facts)
 
 
+def reduce_compiled(obj: Any) -> Any:
+    """How a compiled object pickles itself, with copies of the arrays that look into it.
+
+    It copies them when it is made again; who else looks into it does not travel.
+    """
+    numpy = sys.modules["numpy"]
+    found = obj.__reduce_ex__(5)
+    if not isinstance(found, tuple) or len(found) < 3 or not isinstance(found[2], dict):
+        return NotImplemented
+    state = dict(found[2])
+    for name, value in state.items():
+        if type(value) is numpy.ndarray and root_of(value).base is obj:
+            state[name] = value.copy()
+    return (*found[:2], state, *found[3:])
+
+
 def _dtype(array: Any) -> Any:
     """Of the usual kinds there is one object each; a pickle would make another."""
     usual = array.dtype.isbuiltin == 1 and array.dtype.metadata is None

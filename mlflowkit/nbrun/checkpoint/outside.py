@@ -8,24 +8,21 @@ is run once more from its beginning.
 from __future__ import annotations
 
 import asyncio
-import glob
 import json
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
 
-from mlflowkit.nbrun import source
-from mlflowkit.nbrun.cells import is_run
 from mlflowkit.nbrun.checkpoint.analysis import analyse
+from mlflowkit.nbrun.checkpoint.earlier import earlier_cells, restored_from
 from mlflowkit.nbrun.checkpoint.plan import Now, Replay, ResumePlan, all_run, plan
 from mlflowkit.nbrun.checkpoint.store import Cells, Store, digest, text_digest
-from mlflowkit.nbrun.hooks import Answer, CellHooks, NoHooks, Restored
-from mlflowkit.ports import NotebookOrder
+from mlflowkit.nbrun.hooks import Answer
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -64,21 +61,6 @@ class Wish:
     doubt: str = ""
 
 
-@dataclass(slots=True)
-class Earlier:
-    """The executed notebook of the attempt before."""
-
-    cells: list[NotebookNode] = field(default_factory=list["NotebookNode"])
-
-    def restored(self, at: int) -> Restored:
-        """What a cell had put out."""
-        if at >= len(self.cells):
-            return Restored()
-        cell = self.cells[at]
-        outputs = [dict(output) for output in cell.get("outputs", ())]
-        return Restored(outputs, cell.get("execution_count"))
-
-
 class CheckpointHooks:
     """For one execution.
 
@@ -105,7 +87,8 @@ class CheckpointHooks:
         self.plan = all_run(len(indexes))
         #: There is something to go on from.
         self._resumes = wish.resume and bool(self._store.cells().cells)
-        self._earlier = _earlier(self._store) if self._resumes else Earlier()
+        before = self._store.cells().output if self._resumes else ""
+        self._earlier = earlier_cells(before)
         self._kernel: Silent | None = None
         self._pending: Replay | None = None
         self._loaded = False
@@ -117,7 +100,9 @@ class CheckpointHooks:
 
     async def kernel_ready(self, kernel: Silent) -> None:
         """Have the kernel know its folder, and choose how to go on."""
-        if not self._resumes:
+        if self._resumes:
+            self._say_unfinished()
+        else:
             self._store.clear()
         self._store.forget_notes()
         always = self._wish.mode == "always"
@@ -137,6 +122,18 @@ class CheckpointHooks:
         self._store.write_cells(now)
         self._store.keep(-1 if self.plan.step is None else self.plan.step)
 
+    def go_on(self, kernel: Silent, at: int) -> None:
+        """The kernel is that of the attempt before, and cell `at` of those that run is the
+        first that does: what was stored before it stays as good as it was."""
+        then = self._store.cells()
+        if not then.cells:
+            return  # it was not stored from its beginning on
+        self._kernel = kernel
+        self._store.forget_notes()
+        self._store.keep(at - 1)
+        cells = tuple(text_digest(code) for code in self._sources)
+        self._store.write_cells(replace(then, cells=cells, output=str(self._output)))
+
     async def before_cell(self, index: int, cell: NotebookNode) -> Answer:
         """Restored, replayed or run."""
         at = self._at[index]
@@ -153,7 +150,7 @@ class CheckpointHooks:
             return "replay"
         if at == len(self._sources) - 1:
             await self._load_last()
-        return self._earlier.restored(at)
+        return restored_from(self._earlier, at)
 
     async def after_cell(
         self, index: int, cell: NotebookNode, ending: Ending, seconds: float
@@ -167,6 +164,7 @@ class CheckpointHooks:
                 await self._load_last()
         elif ending.how != "ok":
             await self._written()
+            self._say_unfinished()
         elif self._is_worth_it(at, seconds):
             assert self._kernel is not None
             call = INSIDE.format(call=f"after({at}, {self._unkept:.6f})")
@@ -260,65 +258,12 @@ class CheckpointHooks:
                 while not self._store.is_written():
                     await asyncio.sleep(_LOOK_SECONDS)
 
-
-def hooks_for(
-    order: NotebookOrder, notebook: NotebookNode, language: str, doubt: str = ""
-) -> CellHooks:
-    """The hooks of an execution: none, where nothing is stored and nothing restored.
-
-    Args:
-        order: As it was given.
-        notebook: As it will run.
-        doubt: Why an attempt to resume was given up.
-    """
-    wanted = order.checkpoint != "never" and order.state_dir is not None
-    if not wanted or order.state_dir is None or language != "python":
-        return NoHooks()
-    wish = Wish(
-        folder=(order.state_dir / FOLDER).absolute(),
-        mode=order.checkpoint,
-        resume=order.resume,
-        doubt=doubt and f"all cells ran: {doubt}",
-    )
-    runs = [is_run(cell) for cell in notebook.cells]
-    return CheckpointHooks(wish, notebook.cells, runs, order.output.absolute())
-
-
-def forget_checkpoints(state_dir: Path | None) -> None:
-    """A notebook that has ended well is not gone on with."""
-    if state_dir is not None:
-        Store(state_dir / FOLDER).clear()
-
-
-def _earlier(store: Store) -> Earlier:
-    """The cells of the executed notebook of the attempt before that have something to run."""
-    from mlflowkit.nbrun.journal import journal_path
-    from mlflowkit.nbrun.rebuilt import rebuild
-
-    output = store.cells().output
-    if not output:
-        return Earlier()
-    path = Path(output)
-    try:
-        cut_off = journal_path(path)
-        notebook = rebuild(cut_off) if cut_off.exists() else source.load(_newest(path))
-    except Exception as exc:  # noqa: BLE001 - outputs are for people; the variables are there
-        log.info("resume: the outputs of the attempt before are gone (%s)", exc)
-        return Earlier()
-    cells = [c for c in notebook.cells if c.cell_type == "code" and _ran(c)]
-    return Earlier(cells)
-
-
-def _newest(output: Path) -> Path:
-    """The executed notebook of the latest attempt: one that was killed has its own alone."""
-    named = f"{glob.escape(output.stem)}.*.ipynb"
-    found = [*output.parent.glob(f"logs/{named}"), *([output] if output.exists() else [])]
-    return max(found, key=lambda path: path.stat().st_mtime_ns, default=output)
-
-
-def _ran(cell: NotebookNode) -> bool:
-    status = cell.metadata.get("mlflowkit", {}).get("status")
-    return status != "skipped" and bool(cell.source.strip())
+    def _say_unfinished(self) -> None:
+        """The checkpoints whose writer was killed, or takes too long."""
+        for at in self._store.unfinished():
+            said = f"the checkpoint after cell {at + 1} of those that run was not finished"
+            log.info("%s; the one before it is as it was", said)
+            self._store.note(at, said)
 
 
 def _said(ending: Ending) -> str:

@@ -7,13 +7,11 @@ refused (`DoesNotTravel`), and so is what a pickle would make into something els
 
 from __future__ import annotations
 
-import enum
 import io
-import os
 import pickle
 import sys
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Final
@@ -22,27 +20,18 @@ import cloudpickle
 from cloudpickle import cloudpickle as _cloud
 
 from mlflowkit.nbrun.checkpoint import memory
+from mlflowkit.nbrun.checkpoint.code_objects import reduce_code, set_function
 from mlflowkit.nbrun.checkpoint.memory import Blocks, DoesNotTravel, Storage
+from mlflowkit.nbrun.checkpoint.travels import (
+    ATOMS,
+    is_shared_by_all,
+    refusal,
+    root_of_other,
+)
 
-#: Never changed in place, and nobody asks which of two equal ones it is.
-_ATOMS: Final = {int, float, complex, str, bytes, bool, type(None), type(...), range, slice}
-_ATOM_MODULES: Final = {"datetime", "decimal", "fractions", "uuid", "zoneinfo", "pathlib"}
-#: Kept by a pickle as something else, or without what matters of them.
-_REFUSED: Final = {
-    ("tempfile", "TemporaryDirectory"): "is a folder that ends with its process",
-    ("weakref", "finalize"): "is a weak reference",
-    ("numpy", "memmap"): "is a file mapped into memory",
-    ("IPython.core.display_functions", "DisplayHandle"): "redraws an output of this kernel",
-}
-_ITERATOR_MODULES: Final = {"builtins", "itertools", "_collections", "_io", "generator"}
-_BASES_REFUSED: Final = {
-    ("traitlets.traitlets", "HasTraits"): "is a widget",
-    ("matplotlib.artist", "Artist"): "is a part of a figure",
-    ("multiprocessing.process", "BaseProcess"): "is a process",
-}
-#: Marks a code object's file: that of the cell, wherever the next kernel puts it.
-_CELL_FILE: Final = "\0cell/"
 _LOOK_EVERY: Final = 4096
+#: Of classes that a `class` statement makes; others are compiled.
+_MADE_BY_PYTHON: Final = 1 << 9
 
 
 class TooCostly(Exception):
@@ -99,13 +88,15 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # untyped
 
     def persistent_id(self, obj: Any) -> Any:
         kind = type(obj)
-        if kind in _ATOMS:
+        if kind is slice:  # pandas gives one to several blocks, and to each its own again
+            return ("slice", obj.start, obj.stop, obj.step)
+        if kind in ATOMS:
             return None
         if obj is self._namespace:
             return ("namespace",)
         if kind is types.ModuleType or isinstance(obj, types.ModuleType):
             return ("module", self._module(obj))
-        if not _is_shared_by_all(obj, kind):
+        if not is_shared_by_all(obj, kind):
             self.result.seen[id(obj)] = obj
         if kind is set or kind is frozenset:
             return self._set(obj)
@@ -125,7 +116,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # untyped
 
     def _set(self, obj: Any) -> Any:
         """A set of plain values by its content: its order differs between processes."""
-        if not all(type(item) in _ATOMS for item in obj):
+        if not all(type(item) in ATOMS for item in obj):
             self.result.exact = False
             return None
         at = self._sets.get(id(obj))
@@ -138,7 +129,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # untyped
     def reducer_override(self, obj: Any) -> Any:
         kind = type(obj)
         if kind is types.CodeType:
-            return _reduce_code(obj, self.result.uses)
+            return reduce_code(obj, self.result.uses)
         if kind is types.FunctionType:
             return self._function(obj)
         if isinstance(obj, type):
@@ -151,6 +142,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # untyped
         special = self._memory(obj, kind)
         if special is not NotImplemented:
             return special
+        if kind.__module__.startswith("sklearn.") and not kind.__flags__ & _MADE_BY_PYTHON:
+            return memory.reduce_compiled(obj)
         return super().reducer_override(obj)
 
     def _function(self, function: types.FunctionType) -> Any:
@@ -168,7 +161,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # untyped
             (state, slots),
             None,
             None,
-            _set_function,
+            set_function,
         )
 
     def _memory(self, obj: Any, kind: type) -> Any:
@@ -187,92 +180,6 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # untyped
                 raise DoesNotTravel(f"is a tensor of the kind {kind.__name__}")
             return memory.reduce_tensor(obj, self._blocks, self._name, self._storages)
         return NotImplemented
-
-
-def root_of_other(array: Any) -> Any:
-    """For a kind of array that pickles itself: whose memory it looks into."""
-    return array if array.base is None else array.base
-
-
-def _is_shared_by_all(obj: Any, kind: type) -> bool:
-    """Whether every variable may reach it, so that it joins none."""
-    if isinstance(obj, type | types.BuiltinFunctionType | types.FunctionType):
-        return getattr(obj, "__module__", None) != "__main__"
-    module = kind.__module__
-    if isinstance(obj, enum.Enum):
-        return module != "__main__"
-    if kind is tuple or kind is frozenset:
-        return not obj
-    top = module.partition(".")[0]
-    return (
-        module in _ATOM_MODULES
-        or (top == "numpy" and "dtype" in kind.__mro__[-2].__name__)
-        or (top == "numpy" and any(b.__name__ == "generic" for b in kind.__mro__))
-        or (top == "torch" and kind.__name__ in ("dtype", "device", "layout"))
-        or (top == "pandas" and kind.__name__ in ("NAType", "NaTType", "Timestamp"))
-        or kind is types.CodeType
-    )
-
-
-def refusal(obj: Any, kind: type) -> str:
-    """Why an object does not travel; empty if it may."""
-    module = kind.__module__
-    why = _REFUSED.get((module, kind.__name__), "")
-    if why:
-        return why
-    if kind.__name__ == "_lru_cache_wrapper" and obj.__module__ == "__main__":
-        return "is a function with a cache"
-    if any(obj is each for each in _the_generators()):
-        return "is the generator that its whole module uses"
-    iterates = module in _ITERATOR_MODULES and hasattr(kind, "__next__")
-    if iterates and not isinstance(obj, io.BytesIO | io.StringIO):
-        return f"is a {kind.__name__} that may be half used up"
-    for base in kind.__mro__:
-        why = _BASES_REFUSED.get((base.__module__, base.__name__), "")
-        if why:
-            return why
-    return ""
-
-
-def _the_generators() -> list[object]:
-    """The random generators behind the functions of modules."""
-    import random
-
-    found: list[object] = [random._inst]
-    numpy_random = sys.modules.get("numpy.random.mtrand")
-    return found if numpy_random is None else [*found, numpy_random._rand]
-
-
-def _reduce_code(code: types.CodeType, uses: set[str]) -> Any:
-    uses.update(code.co_names)
-    name = os.path.basename(code.co_filename)
-    plain = code.replace(co_filename=_CELL_FILE + name)
-    function, arguments = _cloud._code_reduce(plain)[:2]
-    return _make_code, (function, *arguments)
-
-
-def _make_code(function: Callable[..., types.CodeType], *arguments: Any) -> types.CodeType:
-    code = function(*arguments)
-    name = code.co_filename.removeprefix(_CELL_FILE)
-    if name.startswith("<"):
-        return code.replace(co_filename=name)
-    return code.replace(co_filename=os.path.join(_cell_folder(), name))
-
-
-def _cell_folder() -> str:
-    """Where this kernel says that the code of cells lies."""
-    try:
-        from ipykernel.compiler import get_tmp_directory
-    except ImportError:
-        return ""
-    return str(get_tmp_directory())  # type: ignore[no-untyped-call]  # untyped
-
-
-def _set_function(function: types.FunctionType, state: Any) -> None:
-    before = function.__globals__.get("__builtins__")
-    _cloud._function_setstate(function, state)
-    if before is not None:
-        function.__globals__["__builtins__"] = before
 
 
 def to_bytes(
@@ -316,6 +223,8 @@ class _Unpickler(pickle.Unpickler):
                 return importlib.import_module(name)
             case ("set", at):
                 return self._sets[at]
+            case ("slice", start, stop, step):
+                return slice(start, stop, step)
             case _:
                 raise pickle.UnpicklingError(f"unknown reference {pid!r}")
 
@@ -362,6 +271,10 @@ def canonical(body: bytes) -> list[object]:
             numbers += not is_text
         elif "UNICODE" in name:
             said.append(("text", argument))
+        elif name == "BINFLOAT":
+            said.append(
+                (name, repr(argument))
+            )  # what is not a number does not equal itself
         elif name != "FRAME":
             said.append((name, argument))
     return said

@@ -3,6 +3,7 @@
     DIR/blobs/HASH        bytes                 DIR/steps/NNNNNN.json   Step: plain data
     DIR/cells.json        what the steps are of DIR/notes.jsonl         what was not kept, and why
     DIR/writing           locked (shared) while somebody writes
+    DIR/steps/NNNNNN.begun                      this step is being written, or never was to its end
 
 Files are 0600 in folders 0700, and appear whole or not at all; a step comes after all of its
 blobs. Plain data is read anywhere, blobs in a kernel only: some of them are pickles.
@@ -138,10 +139,24 @@ class Store:
 
     # ── steps ──
 
+    def begin_step(self, at: int) -> None:
+        """Say that a step is being written, until `end_step`."""
+        self._write(self._of_step(at, "begun"), b"")
+
+    def end_step(self, at: int) -> None:
+        """It was written, or a note says why not."""
+        self._of_step(at, "begun").unlink(missing_ok=True)
+
+    def unfinished(self) -> list[int]:
+        """The steps whose writing began and did not end: those of a process that was killed."""
+        return sorted(int(p.stem) for p in (self.folder / "steps").glob("*.begun"))
+
     def add(self, step: Step) -> None:
         """Store a step; its blobs are there."""
-        path = self.folder / "steps" / f"{step.at:06d}.json"
-        self._write(path, msgspec.json.encode(step))
+        self._write(self._of_step(step.at, "json"), msgspec.json.encode(step))
+
+    def _of_step(self, at: int, kind: str) -> Path:
+        return self.folder / "steps" / f"{at:06d}.{kind}"
 
     def steps(self) -> list[Step]:
         """All steps, in order. One that cannot be read is as good as none."""
@@ -152,9 +167,9 @@ class Store:
         return found
 
     def keep(self, last: int) -> None:
-        """Forget the steps after cell `last`, and what only they held."""
-        for path in (self.folder / "steps").glob("*.json"):
-            if int(path.stem) > last:
+        """Forget the steps after cell `last`, what only they held, and what is half written."""
+        for path in (self.folder / "steps").iterdir():
+            if path.suffix != ".json" or int(path.stem) > last:
                 path.unlink(missing_ok=True)
         needed = {self.cells().random}
         for step in self.steps():

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from mlflowkit.nbrun.checkpoint import memory, pickles
+from mlflowkit.nbrun.checkpoint import memory, pickles, travels
 from mlflowkit.nbrun.checkpoint.memory import Blocks, DoesNotTravel
 from mlflowkit.nbrun.checkpoint.pickles import Pickled
 
@@ -131,7 +131,7 @@ def reached(
         if type(each).__name__ == "ndarray" and type(each).__module__ == "numpy":
             root = memory.root_of(each)
             blocks.note(*memory.bounds(root), ("array", id(root)), name)
-            todo.append(root)
+            todo += [root, *([] if root.base is None else [root.base])]
     return seen
 
 
@@ -153,7 +153,7 @@ def _is_outside(obj: object, namespace: dict[str, Any]) -> bool:
     if obj is namespace or isinstance(obj, types.ModuleType):
         return True
     kind = type(obj)
-    if kind in pickles._ATOMS or pickles._is_shared_by_all(obj, kind):
+    if kind in travels.ATOMS or travels.is_shared_by_all(obj, kind):
         return True
     return kind is dict and "__builtins__" in obj  # type: ignore[operator]  # a module's globals
 

@@ -20,7 +20,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Final
 
-from mlflowkit.nbrun.kernel_pool import Forked, Kind, Refused, Template, Wish
+from mlflowkit.nbrun.kernel_known import Forked, Refused
+from mlflowkit.nbrun.kernel_pool import Kind, Template, Wish
 from mlflowkit.nbrun.kernel_wire import Message
 from mlflowkit.nbrun.prefix.process import COMMAND
 from mlflowkit.worker import processes

@@ -31,7 +31,7 @@ with DAG(
     "sensors", start_date=datetime(2022, 1, 1), schedule=None, catchup=False
 ) as dag:
     there = FileSensor(
-        task_id="there", filepath=FOLDER + "/there.txt", poke_interval=0.1, timeout=5
+        task_id="there", filepath=FOLDER + "/there.txt", poke_interval=0.1, timeout=90
     )
     absent = FileSensor(
         task_id="absent",
@@ -56,7 +56,7 @@ with DAG(
     asked = PythonSensor(task_id="asked", python_callable=lambda: True)
     counting = CountingSensor(task_id="counting", wanted="2", poke_interval=0.05)
 
-    @task.sensor(poke_interval=0.05, timeout=5, mode="poke")
+    @task.sensor(poke_interval=0.05, timeout=90, mode="poke")
     def found() -> PokeReturnValue:
         return PokeReturnValue(is_done=True, xcom_value="here")
 

@@ -14,7 +14,7 @@ from typing import Any
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-from mlflowkit.nbrun.checkpoint import ambient, inside
+from mlflowkit.nbrun.checkpoint import inside, modules, writing
 from mlflowkit.nbrun.checkpoint.analysis import analyse
 from mlflowkit.nbrun.checkpoint.plan import Now, ResumePlan, plan
 from mlflowkit.nbrun.checkpoint.store import Cells, Store, text_digest
@@ -29,12 +29,12 @@ def new_shell() -> Any:
 @contextmanager
 def in_this_process() -> Iterator[None]:
     """What is stored is stored at once and here."""
-    may_fork = inside._may_fork
-    inside._may_fork = lambda: False
+    may_fork = writing.may_fork
+    writing.may_fork = lambda: False
     try:
         yield
     finally:
-        inside._may_fork = may_fork
+        writing.may_fork = may_fork
 
 
 @dataclass
@@ -103,7 +103,7 @@ class Run:
         store, then = Store(self.folder), Store(self.folder).cells()
         inside.begin(str(self.folder), always=True, shell=self.shell)
         facts = analyse(list(self.cells))
-        found = plan(then, store.steps(), Now(self._now(), facts, ambient.local_modules()))
+        found = plan(then, store.steps(), Now(self._now(), facts, modules.local_modules()))
         for replay in found.replays:
             inside.load(replay.before, replay.names)
             for at in replay.cells:

@@ -122,7 +122,7 @@ def picture(run: Run) -> tuple[Any, ...]:
 
 
 @settings(
-    max_examples=60,
+    max_examples=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
     phases=[Phase.explicit, Phase.generate],

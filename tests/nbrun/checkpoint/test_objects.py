@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from time import monotonic
+from typing import Any
 
 import matplotlib.pyplot  # noqa: F401 - what an import does is not what is tested here
 import numpy as np  # noqa: F401
 import pandas as pd  # noqa: F401
 import pytest
+import sklearn.ensemble  # noqa: F401
 import torch
 
 from mlflowkit.nbrun.checkpoint import inside
+from mlflowkit.nbrun.checkpoint.memory import Blocks
+from mlflowkit.nbrun.checkpoint.pickles import canonical, to_bytes
 from mlflowkit.nbrun.checkpoint.plan import ResumePlan
 from mlflowkit.nbrun.checkpoint.store import Store
 from tests.nbrun.checkpoint.shells import Run, in_this_process
@@ -101,6 +106,26 @@ CASES: dict[str, tuple[list[str], str, str]] = {
         "bool((x.__setitem__(0, 4), f.a[0])[1] == x[0] or np.shares_memory(x, f.a.to_numpy()) is False)",
         "",
     ),
+    "a forest of scikit-learn's trees": (
+        [
+            "from sklearn.ensemble import RandomForestRegressor\nfrom sklearn.pipeline import make_pipeline\n"
+            "from sklearn.preprocessing import StandardScaler\nX = [[n] for n in range(60)]",
+            "m = RandomForestRegressor(3, random_state=0)\n"
+            "p = make_pipeline(StandardScaler(), m).fit(X, range(60)); y = p.predict(X)",
+        ],
+        "p[1] is m and (p.predict(X) == y).all() and p.fit(X, range(60)) is p",
+        "restore restore",
+    ),
+    "a look into a tree": (
+        [
+            "from sklearn.tree import DecisionTreeRegressor\nimport numpy as np",
+            "m = DecisionTreeRegressor().fit([[1], [2], [3]], [1, 2, 4])",
+            "v = m.tree_.threshold",
+            "n = v.size",
+        ],
+        "np.shares_memory(v, m.tree_.threshold) and n == 5",
+        "restore restore replay replay",
+    ),
     "a model and its optimizer": (
         [
             "import torch\nm = torch.nn.Linear(40, 20); o = torch.optim.Adam(m.parameters(), lr=.1)\n"
@@ -134,6 +159,16 @@ CASES: dict[str, tuple[list[str], str, str]] = {
         ["open('f.txt', 'w').write('abc')", "f = open('f.txt')", "f.read(1)"],
         "f.read(1) == 'b'",
         "restore replay replay",
+    ),
+    "two ends of a socket": (
+        ["import socket\na, b = socket.socketpair()", "n = 1", "a.send(b'x') + n"],
+        "b.recv(1) == b'x' and _ == 2 == Out[3]",
+        "replay restore replay",
+    ),
+    "a module under two names, and what holds it": (
+        ["import json as j; k = j; h = {'m': j}"],
+        "k is j is h['m']",
+        "restore",
     ),
     "a lock inside of an object, and what it holds": (
         [
@@ -249,3 +284,17 @@ def test_it_is_as_it_was(
     assert (plan is None) == (actions == "doubt")
     if plan is not None and actions:
         assert " ".join(plan.actions[: len(cells)]) == actions, plan.reasons
+
+
+def test_what_is_no_number_and_slices_that_are_one_object_do_not_make_a_difference() -> (
+    None
+):
+    one = slice(1, 2)
+
+    def said(value: object) -> list[object]:
+        namespace: dict[str, Any] = {"a": value}
+        return canonical(to_bytes(["a"], namespace, Blocks(), monotonic() + 60).body)
+
+    assert said([float("nan"), one, one]) == said([float("nan"), slice(1, 2), slice(1, 2)])
+    assert said([slice(1, 2)]) != said([slice(1, 3)])
+    assert said([0.5]) != said([0.25])

@@ -7,6 +7,7 @@ every second run on a busy machine). Here each sending looks again for what has 
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 from jupyter_client.channels import AsyncZMQSocketChannel
@@ -23,5 +24,6 @@ def send_and_look(self: AsyncZMQSocketChannel, msg: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run below `nohup`
     AsyncZMQSocketChannel.send = send_and_look  # type: ignore[method-assign,assignment]
     papermill()

@@ -146,7 +146,7 @@ def test_notebooks_of_one_name_at_the_same_time_share_nothing(tmp_path: Path) ->
     gate = threading.Barrier(3)
 
     def one(path: Path) -> tuple[Any, Any]:
-        gate.wait(60)
+        gate.wait(120)
         ran = execute(path, output=path.with_name("executed.ipynb"))
         assert ran.error is None
         seen = eval(ran.notebook.cells[1].outputs[0].data["text/plain"], {})

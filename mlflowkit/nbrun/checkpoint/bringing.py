@@ -1,0 +1,179 @@
+"""Before a cell: the variables of a step are had again, or what a replay made is compared.
+
+Whatever may not be what was there is a `Doubt`, and the notebook is run from its beginning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import monotonic
+from typing import Any
+
+from mlflowkit.nbrun.checkpoint import ambient, beside, randomness
+from mlflowkit.nbrun.checkpoint.keeper import HISTORY, SHOWN, Keeper, current
+from mlflowkit.nbrun.checkpoint.memory import Blocks, DoesNotTravel
+from mlflowkit.nbrun.checkpoint.pickles import (
+    Pickled,
+    TooCostly,
+    canonical,
+    from_bytes,
+    to_bytes,
+)
+from mlflowkit.nbrun.checkpoint.store import Group, Step, differing, digest, fits
+from mlflowkit.nbrun.checkpoint.survey import reached
+from mlflowkit.nbrun.checkpoint.writing import MOST_SECONDS
+
+
+class Doubt(Exception):
+    """What was brought back may not be what was there."""
+
+
+def load(at: int | None, names: Sequence[str] | None, *, last: bool = False) -> None:
+    """Have the variables of a step.
+
+    Args:
+        at: The step; None: nothing has run.
+        names: The variables that are meant; None: all.
+        last: No replay comes after it: settings are compared, too.
+
+    Raises:
+        Doubt: it cannot be had, or not for sure.
+    """
+    keeper = current()
+    try:
+        if at is None:
+            _forget(keeper, names, set())
+            randomness.set_random(keeper.store.get(keeper.store.cells().random))
+            return
+        step = _step(keeper, at)
+        _bring_back(keeper, step, names)
+        if last:
+            _check_settings(keeper, step)
+            beside.push_again(step)
+        randomness.set_random(keeper.store.get(step.random))
+    except (DoesNotTravel, OSError) as exc:
+        raise Doubt(str(exc)) from exc
+
+
+def _step(keeper: Keeper, at: int) -> Step:
+    found = [step for step in keeper.store.steps() if step.at == at]
+    if not found:
+        raise Doubt("the checkpoint is gone")
+    return found[0]
+
+
+def _bring_back(keeper: Keeper, step: Step, names: Sequence[str] | None) -> None:
+    there = {name for group in step.groups for name in group.names}
+    there |= {name for group in step.stuck for name in group}
+    _bring_history(keeper, step)
+    values: dict[str, Any] = {}
+    taken = _of_stuck(keeper, step)
+    for group in step.groups:
+        if (names is None or fits(names, group)) and not _is_there(keeper, group, taken):
+            body = keeper.store.get(group.body)
+            buffers = [keeper.store.get(name) for name in group.buffers]
+            values.update(from_bytes(bytes(body), buffers, keeper.namespace))
+    _forget(keeper, names, there)
+    keeper.namespace.update(values)
+    _bring_shown(keeper, step)
+
+
+def _of_stuck(keeper: Keeper, step: Step) -> dict[int, object]:
+    """What the variables reach that only a replay can make."""
+    found: dict[int, object] = {}
+    namespace = keeper.namespace
+    for name in (name for group in step.stuck for name in group if name in namespace):
+        found.update(reached(namespace[name], namespace, Blocks(), name))
+    return found
+
+
+def _is_there(keeper: Keeper, group: Group, taken: dict[int, object]) -> bool:
+    """Whether a replay has made just this already, and nobody else sees that it has.
+
+    Then it stays: what does not travel may hold on to it where we cannot look.
+    """
+    if not keeper.namespace.keys() >= set(group.names):
+        return False
+    try:
+        now = _as_now(keeper, group)
+        if not _equals(keeper, group, now) or now.seen.keys() & taken.keys():
+            return False
+    except (DoesNotTravel, TooCostly):
+        return False
+    taken.update(now.seen)
+    return True
+
+
+def _as_now(keeper: Keeper, group: Group) -> Pickled:
+    until = monotonic() + MOST_SECONDS
+    return to_bytes(group.names, keeper.namespace, Blocks(), until)
+
+
+def _equals(keeper: Keeper, group: Group, now: Pickled) -> bool:
+    """Whether the kernel's variables are what was stored."""
+    if tuple(digest(buffer) for buffer in now.buffers) != group.buffers:
+        return False
+    then = bytes(keeper.store.get(group.body))
+    return now.body == then or canonical(now.body) == canonical(then)
+
+
+def _forget(keeper: Keeper, names: Sequence[str] | None, there: set[str]) -> None:
+    """Remove the variables that were not there then."""
+    for name in keeper.names():
+        if name not in there and (names is None or name in names):
+            del keeper.namespace[name]
+
+
+def _bring_history(keeper: Keeper, step: Step) -> None:
+    """`In`, the numbers of cells, and the code that tracebacks show."""
+    shell, history = keeper.shell, keeper.shell.history_manager
+    shell.execution_count = step.count
+    for lines in (history.input_hist_parsed, history.input_hist_raw):
+        lines[:] = ["", *step.inputs]
+    latest = [*("",) * 3, *step.inputs][-3:]
+    history._i, history._ii, history._iii = latest[2], latest[1], latest[0]
+    keeper.namespace.update({"_i": latest[2], "_ii": latest[1], "_iii": latest[0]})
+    for number, code in enumerate(step.inputs, 1):
+        keeper.namespace[f"_i{number}"] = code
+        shell.compile.cache(code, number)
+
+
+def _bring_shown(keeper: Keeper, step: Step) -> None:
+    """`Out`, and `_` with its like."""
+    values, shown = keeper.namespace, keeper.shell.displayhook
+    kept = {number: values[f"_{number}"] for number in step.outs if f"_{number}" in values}
+    values.setdefault("_oh", {}).clear()
+    values["_oh"].update(kept)
+    for name in ("_", "__", "___"):
+        if name in values and hasattr(shown, name):
+            setattr(shown, name, values[name])
+    ours = {n: v for n, v in values.items() if SHOWN.fullmatch(n) or HISTORY.fullmatch(n)}
+    keeper.shell.user_ns_hidden.update(ours)
+
+
+def _check_settings(keeper: Keeper, step: Step) -> None:
+    now = ambient.probe(keeper.namespace)
+    known = {what: is_ for what, is_ in step.ambient.items() if what in now}
+    differ = differing(known, now)
+    if differ:
+        raise Doubt(f"{differ[0]} would not be as they were")
+
+
+def verify(at: int, names: Sequence[str]) -> None:
+    """Did a replayed segment make what it had made?
+
+    Raises:
+        Doubt: no, or a variable is not there.
+    """
+    keeper = current()
+    for group in _step(keeper, at).groups:
+        if not group.exact or not fits(names, group):
+            continue
+        if not set(group.names) <= keeper.namespace.keys():
+            raise Doubt(f"{group.names[0]} was not made again")
+        try:
+            same = _equals(keeper, group, _as_now(keeper, group))
+        except (DoesNotTravel, TooCostly, OSError) as exc:
+            raise Doubt(f"{group.names[0]} {exc}") from exc
+        if not same:
+            raise Doubt(f"{group.names[0]} came out differently when it was made again")

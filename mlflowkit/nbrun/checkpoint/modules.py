@@ -1,0 +1,109 @@
+"""The person's own modules in a kernel: their files, their data; functions that were replaced.
+
+Looks only; runs no code of a module.
+"""
+
+from __future__ import annotations
+
+import pickle
+import site
+import sys
+import sysconfig
+import types
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from mlflowkit.nbrun.checkpoint.libraries import name_of
+from mlflowkit.nbrun.checkpoint.store import digest, text_digest
+
+#: Data of a local module that is looked at.
+_MOST_BYTES: Final = 1 << 20
+
+
+def local_modules() -> dict[str, str]:
+    """Files of the person's own modules that are loaded, with the hash of their content."""
+    found: dict[str, str] = {}
+    for module in list(sys.modules.values()):
+        path = getattr(module, "__file__", None)
+        if path and _is_local(path):
+            try:
+                found[path] = digest(Path(path).read_bytes())
+            except OSError:
+                found[path] = ""
+    return found
+
+
+_installed: list[str] = []
+
+
+def _is_local(path: str) -> bool:
+    if not _installed:
+        paths = sysconfig.get_paths()
+        _installed.extend({paths["stdlib"], paths["platstdlib"], paths["purelib"]})
+        _installed.extend([paths["platlib"], *site.getsitepackages()])
+        _installed.append(site.getusersitepackages())
+        _installed.append(str(Path(__file__).parents[2]))
+    return path.endswith(".py") and not path.startswith(tuple(_installed))
+
+
+def states_of_modules() -> dict[str, Any]:
+    """The data that local modules hold: a cell may change it by calling them."""
+    found: dict[str, Any] = {}
+    for name, module in list(sys.modules.items()):
+        path = getattr(module, "__file__", None)
+        if path and name not in ("__main__", "__mp_main__") and _is_local(path):
+            found[f"the state of module {name}"] = _state_of(module)
+    return found
+
+
+def _state_of(module: types.ModuleType) -> str:
+    said: list[str] = []
+    for name, value in sorted(vars(module).items()):
+        if name.startswith("__") or isinstance(value, types.ModuleType):
+            continue
+        if isinstance(value, type | types.FunctionType | types.BuiltinFunctionType):
+            said.append(f"{name} {value.__module__} {value.__qualname__}")
+            continue
+        try:
+            said.append(f"{name} {digest(pickle.dumps(value)[:_MOST_BYTES])}")
+        except Exception:  # noqa: BLE001 - the code of any class may be called here
+            said.append(f"{name} {name_of(type(value))}")
+    return text_digest(*said)
+
+
+#: Functions and classes of modules, as they were when they were first seen (and kept alive).
+_seen: Final[dict[str, dict[str, object]]] = {}
+
+
+def know_modules(namespace: Mapping[str, Any]) -> None:
+    """The functions of modules that were not seen before are what they should be."""
+    for module in _modules_in(namespace.values()):
+        if module.__name__ not in _seen:
+            _seen[module.__name__] = _functions_of(module)
+
+
+def _functions_of(module: types.ModuleType) -> dict[str, object]:
+    kinds = (types.FunctionType, types.BuiltinFunctionType, type)
+    return {n: v for n, v in list(vars(module).items()) if isinstance(v, kinds)}
+
+
+def patched(namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """Functions of modules that are not what they were."""
+    know_modules(namespace)
+    found: list[str] = []
+    for module in _modules_in(namespace.values()):
+        now, then = _functions_of(module), _seen[module.__name__]
+        found += [f"{module.__name__}.{n}" for n in then if now.get(n) is not then[n]]
+    return {"functions of modules": sorted(found)}
+
+
+def _modules_in(values: Iterable[object]) -> list[types.ModuleType]:
+    found: dict[str, types.ModuleType] = {}
+    for value in list(values):
+        if isinstance(value, types.ModuleType) and value.__name__ not in (
+            "__main__",
+            "__mp_main__",
+        ):
+            found[value.__name__] = value
+    return list(found.values())

@@ -1,0 +1,3 @@
+{# the orders of one day, written anew: the task can run twice #}
+DELETE FROM orders WHERE day = :day;
+INSERT INTO orders VALUES (:day, {{ params.amount }});
