@@ -26,7 +26,7 @@ def main() -> int:
     from mlflowkit.cli.places import the_home
     from mlflowkit.cli.table import run_table
     from mlflowkit.cli.tour import Tour
-    from mlflowkit.run_handle import RunHandle
+    from mlflowkit.handles.run import RunHandle
 
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)

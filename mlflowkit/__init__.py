@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         TaskSkipped,
         UserError,
     )
+    from mlflowkit.handles.past_notebooks import notebook_outputs
     from mlflowkit.hooks.base import BaseHook, Connection
     from mlflowkit.hooks.secrets_backend import BaseSecretsBackend
     from mlflowkit.hooks.variable import Variable
@@ -58,7 +59,6 @@ if TYPE_CHECKING:
     from mlflowkit.nbrun.leaving import exit_notebook
     from mlflowkit.nbrun.signature import inspect_notebook
     from mlflowkit.operators.bash import BashOperator
-    from mlflowkit.past_notebooks import notebook_outputs
     from mlflowkit.ports import report_progress
     from mlflowkit.worker.masking import mask_secret
 
@@ -108,7 +108,7 @@ _HOMES = {
     "mask_secret": "mlflowkit.worker.masking",
     "literal": "mlflowkit.authoring.template",
     "notebook": "mlflowkit.authoring.notebook_task",
-    "notebook_outputs": "mlflowkit.past_notebooks",
+    "notebook_outputs": "mlflowkit.handles.past_notebooks",
     "push": "mlflowkit.authoring.context",
     "report_progress": "mlflowkit.ports",
     "run": "mlflowkit.authoring.runs",

@@ -24,13 +24,6 @@ from mlflowkit.artifacts import serializers
 from mlflowkit.authoring.dag import DAG
 from mlflowkit.authoring.params import validate_params
 from mlflowkit.authoring.runtime import part
-from mlflowkit.backfill_handle import (
-    Backfill,
-    PlannedRun,
-    make_order,
-    planned_runs,
-    start_backfill,
-)
 from mlflowkit.core.values import StoredValue
 from mlflowkit.engine.client import EngineClient, ensure_engine
 from mlflowkit.engine.commands import CommandServer
@@ -38,12 +31,19 @@ from mlflowkit.engine.process import EngineProcess, idle_for
 from mlflowkit.engine_commands import Commands
 from mlflowkit.errors import HomeBusy
 from mlflowkit.executors.local import LocalExecutor
+from mlflowkit.handles.backfill import (
+    Backfill,
+    PlannedRun,
+    make_order,
+    planned_runs,
+    start_backfill,
+)
+from mlflowkit.handles.request import make_request
+from mlflowkit.handles.run import RunHandle
+from mlflowkit.handles.run_list import RunList
+from mlflowkit.handles.schedule import Schedule
 from mlflowkit.nbrun.held import HomesKernels
 from mlflowkit.publishing import publish_request
-from mlflowkit.run_handle import RunHandle
-from mlflowkit.run_list import RunList
-from mlflowkit.run_request import make_request
-from mlflowkit.schedule_handle import Schedule
 from mlflowkit.settings import home, settings
 
 

@@ -139,7 +139,7 @@ class _Loader:
     """Loads one file after the other, each as if it were the first."""
 
     def __init__(self) -> None:
-        import mlflowkit.run_request  # so that no file pays for it
+        import mlflowkit.handles.request  # so that no file pays for it
 
         del mlflowkit
         self._path, self._cwd = [p for p in sys.path if p], os.getcwd()
@@ -233,7 +233,7 @@ def _stored(order: LoadOrder, dag: DAG) -> DagEntry | ErrorEntry:
     from mlflowkit.authoring.bundle import spec_json
     from mlflowkit.authoring.check import check_dag
     from mlflowkit.errors import UserError
-    from mlflowkit.run_request import stored_dag
+    from mlflowkit.handles.request import stored_dag
 
     try:
         check_dag(dag)

@@ -13,8 +13,8 @@ from mlflowkit.authoring.bundle import spec_json
 from mlflowkit.authoring.dag import DAG
 from mlflowkit.authoring.folder import LoadedDag
 from mlflowkit.authoring.params import default_params
+from mlflowkit.handles.request import in_home, stored_dag
 from mlflowkit.ports import RunRequest
-from mlflowkit.run_request import in_home, stored_dag
 
 
 def publish_request(dag: DAG, home: Path) -> RunRequest:

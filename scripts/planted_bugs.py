@@ -64,7 +64,7 @@ MUTANTS = (
     Mutant(
         "alarms-ring-early",
         "wake.py",
-        "instance.alarm <= step.now",
+        "instance.alarm == when",
         "True",
     ),
     Mutant(
@@ -562,7 +562,7 @@ MUTANTS = (
     Mutant(
         "a-run-has-all-the-time",
         "wake.py",
-        "            _out_of_time(step)\n            continue\n",
+        "            _out_of_time(step, when)\n            continue\n",
         "            continue\n",
     ),
     Mutant(
@@ -714,5 +714,48 @@ MUTANTS = (
         "people.py",
         "    elif instance.state is TaskState.SCHEDULED:\n",
         "    elif False:\n",
+    ),
+    Mutant(
+        "an-overtaken-deadline-rings",
+        "wake.py",
+        "when != step.run.deadline or",
+        "step.run.deadline is None or step.run.deadline > step.now or",
+    ),
+    Mutant(
+        "an-item-of-the-list-of-before",
+        "verdict.py",
+        "found |= {_of_source(source) for source in node.sources}",
+        "found |= {_of_source(s) for s in node.sources if not node.expanded}",
+    ),
+    Mutant(
+        "its-list-is-told-to-no-index",
+        "flow.py",
+        "elif is_last and down.inside and",
+        "elif False and",
+    ),
+    Mutant(
+        "an-item-of-another-instance",
+        "expand.py",
+        "return index < node.items",
+        "return True",
+    ),
+    Mutant(
+        "the-rest-takes-items-of-others",
+        "expand.py",
+        "    if not has_item(step.run, node, (node.row.length or 0) - 1):\n"
+        "        write_rest(step, node)\n",
+        "",
+    ),
+    Mutant(
+        "items-are-counted-only-once",
+        "load.py",
+        "node.swept, node.items = False, None",
+        "node.swept = False",
+    ),
+    Mutant(
+        "in-a-group-an-item-of-another-instance",
+        "flow.py",
+        "if index in node.instances and not has_item",
+        "if index not in node.instances and not has_item",
     ),
 )

@@ -21,7 +21,7 @@ from mlflowkit import DAG, dag, notebook, task
 from mlflowkit.artifacts.files import FileArtifacts
 from mlflowkit.cleaning import age_of
 from mlflowkit.errors import BadOption, CannotClean, RunCleaned
-from mlflowkit.run_handle import RunHandle
+from mlflowkit.handles.run import RunHandle
 from mlflowkit.store import cleaning
 from mlflowkit.store.cleaning import MARK, cleaned_at
 from tests.engine.conftest import World, home, world  # noqa: F401  # fixtures

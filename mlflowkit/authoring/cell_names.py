@@ -8,14 +8,12 @@ is looked up when they are called, so that a later assignment of the cell counts
 from __future__ import annotations
 
 import ast
-import symtable
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from mlflowkit.authoring.cell_changes import Change, changes_of
-
-_AT_ONCE: Final = frozenset({"listcomp", "setcomp", "dictcomp", "genexpr"})
+from mlflowkit.authoring.cell_reads import reads_of, walrus_names
 
 
 class Need(NamedTuple):
@@ -38,6 +36,8 @@ class CellNames:
     #: Functions and classes.
     defines: dict[str, int] = field(default_factory=dict[str, int])
     changes: list[Change] = field(default_factory=list[Change])
+    #: Of all that it binds: what it has bound on every way to its end.
+    certain: set[str] = field(default_factory=set[str])
 
     @property
     def own(self) -> set[str]:
@@ -48,39 +48,24 @@ class CellNames:
 def names_of(tree: ast.Module) -> CellNames:
     """What the code of a cell does with names."""
     flow = _Flow()
-    flow.block(tree.body, set())
+    certain = flow.block(tree.body, set())
     flow.end()
+    flow.names.certain = certain
     flow.names.changes = list(changes_of(tree))
     return flow.names
 
 
-def reads_of(node: ast.AST) -> tuple[set[str], set[str]]:
-    """Free names of an expression or statement: those read at once, and those read later, when
-    a function or lambda in it is called."""
-    try:
-        table = symtable.symtable(ast.unparse(node), "<cell>", "exec")
-    except SyntaxError:  # `return`, `await` and their like outside of a function
-        return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}, set()
-    now = {s.get_name() for s in table.get_symbols() if s.is_referenced()}
-    walrus = {n.target.id for n in ast.walk(node) if _is_walrus(n)}  # type: ignore[attr-defined]  # pyright: ignore
-    later = set[str]()
-    for child in table.get_children():
-        _collect(child, now, later)
-    return now - walrus, later
+def imported(node: ast.stmt) -> str:
+    """What an import of one name brings: `import xml.dom` brings `xml`, as `import xml` does."""
+    if isinstance(node, ast.Import) and node.names[0].asname is None:
+        return node.names[0].name.partition(".")[0]
+    return ast.unparse(node)
 
 
-def _is_walrus(node: ast.AST) -> bool:
-    return isinstance(node, ast.NamedExpr)
-
-
-def _collect(table: symtable.SymbolTable, now: set[str], later: set[str]) -> None:
-    at_once = table.get_type() == "class" or table.get_name().strip("<>") in _AT_ONCE
-    target = now if at_once else later
-    for symbol in table.get_symbols():
-        if symbol.is_global() and symbol.is_referenced():
-            target.add(symbol.get_name())
-    for child in table.get_children():
-        _collect(child, target if not at_once else now, later)
+def reads_before_its_own(node: ast.ClassDef) -> dict[str, Need]:
+    """Names that the body of a class reads at once, before it binds them itself."""
+    inside = names_of(ast.Module(node.body, []))
+    return {name: need for name, need in inside.needs.items() if name in inside.own}
 
 
 class _Flow:
@@ -110,9 +95,8 @@ class _Flow:
             self._need(name, line)
         for name in sorted(later):
             self._later.setdefault(name, line)
-        for inner in ast.walk(node):
-            if isinstance(inner, ast.NamedExpr):
-                self._bind(inner.target.id, inner.lineno, bound)
+        for name in walrus_names(node):
+            self._bind(name, line, bound)
 
     def _need(self, name: str, line: int) -> None:
         self.names.needs.setdefault(name, Need(line, name in self._maybe))
@@ -145,10 +129,7 @@ class _Flow:
             case ast.Import() | ast.ImportFrom():
                 self._imports(node, bound)
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                self._read(node, bound | {node.name})
-                bound.add(node.name)
-                self._maybe.add(node.name)
-                self.names.defines.setdefault(node.name, node.lineno)
+                self._defines(node, bound)
             case ast.Assign(targets=targets, value=value):
                 self._read(value, bound)
                 for target in targets:
@@ -165,6 +146,18 @@ class _Flow:
                 self._target(target, bound)
             case _:
                 self._compound(node, bound)
+
+    def _defines(
+        self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, bound: set[str]
+    ) -> None:
+        self._read(node, bound)
+        own = reads_before_its_own(node) if isinstance(node, ast.ClassDef) else {}
+        for name, need in own.items():
+            if name not in bound:
+                self._need(name, need.line)
+        bound.add(node.name)
+        self._maybe.add(node.name)
+        self.names.defines.setdefault(node.name, node.lineno)
 
     def _imports(self, node: ast.Import | ast.ImportFrom, bound: set[str]) -> None:
         for alias in node.names:

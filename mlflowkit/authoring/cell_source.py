@@ -7,9 +7,11 @@ shell commands and cell magics are refused by name: a task has no IPython around
 from __future__ import annotations
 
 import ast
+import builtins
 import re
 from typing import Any, Final
 
+from mlflowkit.authoring.cell_names import reads_before_its_own
 from mlflowkit.errors import CellSyntax, NotForTaskCells
 
 #: About the display of a notebook, or about this process: nothing for a task.
@@ -45,9 +47,10 @@ def tree_of(task: str, body: str, *, first_line: int = 0) -> ast.Module:
 
     Raises:
         CellSyntax: it is no Python.
-        NotForTaskCells: a magic, a star import, `global`, or `return` outside of a function.
+        NotForTaskCells: a magic, a star import, `global`, `return` outside of a function, or
+            a class that reads a name of the cell before it binds it itself.
     """
-    lines = body.splitlines()
+    lines = lines_of(body)
     if lines and lines[0].startswith("%%"):
         why = "is a cell magic, which a task does not have: leave it out"
         raise NotForTaskCells(task, first_line + 1, lines[0], why)
@@ -62,6 +65,11 @@ def tree_of(task: str, body: str, *, first_line: int = 0) -> ast.Module:
     except SyntaxError as exc:
         raise _syntax(task, exc, lines, 0) from exc
     return tree
+
+
+def lines_of(text: str) -> list[str]:
+    """Its lines as Python counts them: a form feed, or U+2028 in a text, ends none."""
+    return re.split(r"\r\n|\r|\n", text)
 
 
 def _parsed(task: str, body: str, lines: list[str], first_line: int) -> ast.Module:
@@ -93,6 +101,11 @@ def _refuse(task: str, node: ast.AST, lines: list[str], first_line: int) -> None
     if isinstance(node, ast.Global):
         why = "sets names of the notebook, which a task does not reach: return the value"
         raise NotForTaskCells(task, line, text, why)
+    if isinstance(node, ast.ClassDef):
+        for name, need in reads_before_its_own(node).items():
+            if not hasattr(builtins, name):
+                why = f"reads {name!r}, and binds it then: call one of them another name"
+                raise NotForTaskCells(task, need.line, text, why)
 
 
 class _Magics(ast.NodeTransformer):
@@ -157,8 +170,19 @@ def _why(name: str) -> str:
 
 def without_magics(body: str) -> str:
     """The text with lines that only concern a display left out: the rest as it was written."""
+    body = "\n".join(lines_of(body))
+    if _is_python(body):  # a line of a text may look like a magic
+        return body
     pattern = re.compile(
         rf"^\s*%(?:{'|'.join(sorted(DROPPED))})\b|^\s*[\w.]+\?{{1,2}}\s*$|^\s*\?"
     )
-    kept = [line for line in body.splitlines() if not pattern.match(line)]
+    kept = [line for line in body.split("\n") if not pattern.match(line)]
     return "\n".join(re.sub(r"^(\s*)%time\s+", r"\1", line) for line in kept)
+
+
+def _is_python(text: str) -> bool:
+    try:
+        ast.parse(text)
+    except SyntaxError:
+        return False
+    return True

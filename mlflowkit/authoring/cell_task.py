@@ -40,7 +40,7 @@ def function_of(
     """
     name = identifier(task)
     body = [*imports, *_shown(tree.body, text), *_given(task, outputs)]
-    waits = any(_is_async(statement) for statement in tree.body)
+    waits = any(is_async(statement) for statement in tree.body)
     kind: Any = ast.AsyncFunctionDef if waits else ast.FunctionDef
     made = kind(
         name=name,
@@ -121,12 +121,12 @@ def _given(task: str, outputs: Sequence[str]) -> list[ast.stmt]:
     ).body
 
 
-def _is_async(node: ast.AST) -> bool:
-    """Is there an `await` outside of functions?"""
+def is_async(node: ast.AST) -> bool:
+    """Whether there is an `await` outside of functions."""
     if isinstance(node, (ast.Await, ast.AsyncFor, ast.AsyncWith)):
         return True
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)):
         return False
     if isinstance(node, ast.comprehension) and node.is_async:
         return True
-    return any(_is_async(child) for child in ast.iter_child_nodes(node))
+    return any(is_async(child) for child in ast.iter_child_nodes(node))

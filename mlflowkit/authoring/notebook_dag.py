@@ -14,9 +14,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from mlflowkit.authoring.cell_names import CellNames, names_of, reads_of
+from mlflowkit.authoring.cell_names import CellNames, names_of
 from mlflowkit.authoring.cell_stays import module_of, why_it_stays
 from mlflowkit.authoring.notebook_sections import Section, Statement, read_sections
+from mlflowkit.authoring.notebook_shared import (
+    all_reads,
+    bindings,
+    deleted,
+    kind,
+    plain,
+    refuse_two_imports,
+    stands_alone,
+)
 
 _BUILT_IN: Final = frozenset(vars(builtins)) | {"__name__", "display", "get_ipython"}
 
@@ -117,19 +126,23 @@ class _Work:
         self.crossings: list[Crossing] = []
         self.notes: list[str] = []
         self._rest: dict[str, list[Statement]] = {}
+        #: The section that had made each name when a section began.
+        self._before: dict[str, dict[str, SectionTask]] = {}
         self._take_parameters(given)
 
     def _take_parameters(self, given: Sequence[Statement]) -> None:
         for one in given:
             match one.node:
-                case ast.Assign(targets=[ast.Name(id=name)], value=value) if _plain(value):
-                    kind = _kind(value)
+                case ast.Assign(targets=[ast.Name(id=name)], value=value) if plain(value):
+                    annotation = kind(value)
                     self.parameters.append(
-                        Parameter(name=name, annotation=kind, default=ast.unparse(value))
+                        Parameter(
+                            name=name, annotation=annotation, default=ast.unparse(value)
+                        )
                     )
                 case ast.AnnAssign(
                     target=ast.Name(id=name), annotation=hint, value=ast.expr() as value
-                ) if _plain(value):
+                ) if plain(value):
                     self.parameters.append(
                         Parameter(
                             name=name,
@@ -145,11 +158,13 @@ class _Work:
     def share(self) -> None:
         """Take imports, definitions and constants out of the sections."""
         every = [(s, one) for s in self._sections for one in s.statements]
-        bound = _bindings(one.node for _, one in every)
+        bound = bindings(one.node for _, one in every)
         taken = {p.name for p in self.parameters}
         free = {name for name, many in bound.items() if many == 1} - taken
         changed = {c.name for _, one in every for c in names_of(module_of(one)).changes}
-        hoisted = self._hoistable([o for _, o in every], free - changed)
+        gone = deleted(o for _, o in every)
+        hoisted = self._hoistable([o for _, o in every], free - changed - gone)
+        refuse_two_imports([o for _, o in every])
         for section, one in every:
             if isinstance(one.node, (ast.Import, ast.ImportFrom)):
                 self._import(one.node)
@@ -164,7 +179,7 @@ class _Work:
 
     def _hoistable(self, every: Sequence[Statement], free: set[str]) -> set[int]:
         """Definitions and constants that read nothing but imports and one another."""
-        found = {id(one): one for one in every if _stands_alone(one.node, free)}
+        found = {id(one): one for one in every if stands_alone(one.node, free)}
         imported = {n for one in every for n in names_of(module_of(one)).imports}
         while True:
             known = imported | _BUILT_IN
@@ -172,7 +187,7 @@ class _Work:
             bad = [
                 key
                 for key, one in found.items()
-                if not _all_reads(one) - names_of(module_of(one)).own <= known
+                if not all_reads(one) - names_of(module_of(one)).own <= known
             ]
             if not bad:
                 return set(found)
@@ -194,9 +209,12 @@ class _Work:
                 )
         maker: dict[str, SectionTask] = {}
         for task in self.tasks:
+            self._before[task.name] = dict(maker)
             self._inputs(task, maker)
             for name in {*task.names.assigns, *task.names.defines, *_changed(task)}:
                 maker[name] = task
+            for name in deleted(task.body) - task.names.own:
+                maker.pop(name, None)
 
     def _inputs(self, task: SectionTask, maker: dict[str, SectionTask]) -> None:
         shared = {n for one in self.shared for n in names_of(module_of(one)).own}
@@ -219,6 +237,7 @@ class _Work:
         used_in.inputs[name] = made_in.name
         if name not in made_in.outputs:
             made_in.outputs.append(name)
+        self._pass_on(name, made_in)
         problem, where = why_it_stays(name, made_in.body)
         self.crossings.append(
             Crossing(
@@ -230,10 +249,16 @@ class _Work:
             )
         )
 
-
-def _all_reads(one: Statement) -> set[str]:
-    now, later = reads_of(one.node)
-    return now | later
+    def _pass_on(self, name: str, task: SectionTask) -> None:
+        """What a section binds on some ways alone, it has from before on the others."""
+        names = task.names
+        if name in names.certain or name in task.inputs or name in task.params:
+            return
+        before = self._before[task.name].get(name)
+        if before is not None:
+            self._cross(name, before, task)
+        elif any(p.name == name for p in self.parameters):
+            task.params.append(name)
 
 
 def _changed(task: SectionTask) -> set[str]:
@@ -241,42 +266,3 @@ def _changed(task: SectionTask) -> set[str]:
     return {
         c.name for c in task.names.changes if c.name in task.inputs or c.name in task.params
     }
-
-
-def _stands_alone(node: ast.stmt, free: set[str]) -> bool:
-    """Is it a definition, or a constant, of a name that nothing else binds?"""
-    match node:
-        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
-            return name in free
-        case ast.ClassDef(name=name):
-            return name in free
-        case ast.Assign(targets=[ast.Name(id=name)], value=value):
-            return name in free and _plain(value)
-        case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
-            return name in free and _plain(value)
-        case _:
-            return False
-
-
-def _bindings(nodes: Iterable[ast.stmt]) -> dict[str, int]:
-    """How many statements bind each name, at any depth but in functions."""
-    found: dict[str, int] = {}
-    for node in nodes:
-        for name in names_of(ast.Module([node], [])).own:
-            found[name] = found.get(name, 0) + 1
-    return found
-
-
-def _plain(value: ast.expr) -> bool:
-    """Is it written out: a number, a text, a tuple of these? Lists and dicts can be changed."""
-    try:
-        ast.literal_eval(value)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return False
-    return True
-
-
-def _kind(value: ast.expr) -> str:
-    found = ast.literal_eval(value)
-    kind = type(found).__name__
-    return kind if kind in ("int", "float", "str", "bool", "list", "dict") else ""

@@ -10,7 +10,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from mlflowkit.authoring.cell_names import reads_of
+from mlflowkit.authoring.cell_reads import reads_of
+from mlflowkit.authoring.cell_source import lines_of
+from mlflowkit.authoring.cell_task import is_async
 from mlflowkit.authoring.notebook_dag import NotebookDag, SectionTask
 from mlflowkit.authoring.notebook_sections import Statement
 
@@ -46,6 +48,7 @@ class _Text:
     ) -> None:
         self._found, self._target, self._dag_id = found, target, dag_id
         self._parallel = parallel
+        self._waits = {t.name for t in found.tasks if any(is_async(o.node) for o in t.body)}
         self._in_folder = {t.name for t in found.tasks if _names_files(t.body)}
 
     def _dag_name(self) -> str:
@@ -55,7 +58,7 @@ class _Text:
         """All parts, two lines apart."""
         shared = [one.text for one in self._found.shared]
         parts = [
-            f'"""{self._found.path.name} as a DAG: a task for each of its sections."""',
+            _doc(f"{self._found.path.name} as a DAG: a task for each of its sections."),
             "from __future__ import annotations",
             self._imports(),
             *self._folder(),
@@ -76,6 +79,8 @@ class _Text:
         )
         if shown and not any("display" in line for line in lines):
             lines.append("from IPython.display import display")
+        if self._waits:
+            lines.append("import asyncio")
         if self._in_folder:
             lines += ["import os", "from pathlib import Path"]
         return "\n".join([*sorted(set(lines), key=_import_key), "", ours])
@@ -96,8 +101,7 @@ class _Text:
         several = len(task.outputs) > 1
         lines = ["@task(multiple_outputs=True)" if several else "@task"]
         lines.append(f"def {task.name}({', '.join(_taken(task))}):")
-        title = task.title.replace("\\", "\\\\").replace('"""', "'''")
-        body = [f'"""{title}"""']
+        body = [_doc(task.title)]
         if task.name in self._in_folder:
             body.append("os.chdir(FOLDER)")
         body += [_shown(one) for one in task.body]
@@ -106,6 +110,8 @@ class _Text:
             body.append(f"return {{{pairs}}}")
         elif task.outputs:
             body.append(f"return {task.outputs[0]}")
+        if task.name in self._waits:
+            body = [body[0], *_waited(", ".join(_taken(task)), body[1:])]
         return "\n".join([*lines, *(_indented(text) for text in body)])
 
     def _dag(self) -> str:
@@ -119,9 +125,8 @@ class _Text:
             f'@dag(dag_id="{self._dag_id}")' if self._dag_name() != self._dag_id else "@dag"
         )
         lines = [named, f"def {self._dag_name()}({params}):"]
-        lines.append(
-            f'{_INDENT}"""The sections of {self._found.path.name}, in their order."""'
-        )
+        said = f"The sections of {self._found.path.name}, in their order."
+        lines.append(_INDENT + _doc(said))
         lines += [f"{_INDENT}{line}" for line in self._calls()]
         if self._chained():
             names = ", ".join(f"{t.name}_" for t in self._found.tasks)
@@ -148,6 +153,21 @@ class _Text:
             yield f"{result}{function}({', '.join(given)})"
 
 
+def _waited(taken: str, body: Sequence[str]) -> list[str]:
+    """Cells with an `await` of their own, in a task that waits for them."""
+    inside = "\n".join(_indented(text) for text in body)
+    return [
+        f"async def _cells({taken}):\n{inside}\n",
+        f"return asyncio.run(_cells({taken}))",
+    ]
+
+
+def _doc(text: str) -> str:
+    """A docstring that says `text`."""
+    text = text.replace("\\", "\\\\").replace('"""', "'''")
+    return f'"""{text[:-1]}\\""""' if text.endswith('"') else f'"""{text}"""'
+
+
 def _taken(task: SectionTask) -> list[str]:
     return [*task.inputs, *task.params]
 
@@ -171,7 +191,7 @@ def _shown(one: Statement) -> str:
     node = one.node
     if not one.last or not isinstance(node, ast.Expr) or not _looked_at(node.value):
         return one.text
-    lines = one.text.splitlines()
+    lines = lines_of(one.text)
     first = len(lines) - ((node.end_lineno or 1) - node.lineno + 1)
     return "\n".join([*lines[:first], f"print({ast.unparse(node.value)})"])
 
@@ -198,7 +218,7 @@ def _indented(text: str) -> str:
             inside.update(range(node.lineno + 1, (node.end_lineno or node.lineno) + 1))
     return "\n".join(
         line if number in inside or not line.strip() else f"{_INDENT}{line}"
-        for number, line in enumerate(text.splitlines(), start=1)
+        for number, line in enumerate(lines_of(text), start=1)
     )
 
 

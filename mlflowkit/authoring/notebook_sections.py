@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, cast
 
-from mlflowkit.authoring.cell_source import tree_of, without_magics
+from mlflowkit.authoring.cell_source import lines_of, tree_of, without_magics
 from mlflowkit.authoring.cells import SKIP_TAG
 from mlflowkit.core.notebook_text import SAVE_AGAIN, decoded, parsed
 from mlflowkit.errors import NoSections, NotebookInvalid
@@ -65,6 +65,8 @@ def read_sections(path: Path) -> Sections:
     if not isinstance(found, list):
         raise NotebookInvalid(path, "it has no list of cells", SAVE_AGAIN)
     cells: list[Any] = [*cast("list[object]", found)]
+    if not all(_is_cell(cell) for cell in cells):
+        raise NotebookInvalid(path, "one of its cells has no source", SAVE_AGAIN)
     level = _level(cells)
     sections = [Section(title="", name=FIRST)]
     parameters: list[Statement] = []
@@ -85,6 +87,15 @@ def read_sections(path: Path) -> Sections:
     if sum(bool(s.statements) for s in sections) < 2:
         raise NoSections(path, sum(len(list(_headings(_text(c)))) for c in cells))
     return Sections(path=path, parameters=tuple(parameters), sections=tuple(sections))
+
+
+def _is_cell(cell: object) -> bool:
+    if not isinstance(cell, dict):
+        return False
+    known = cast("dict[str, Any]", cell)
+    source, metadata = known.get("source", ""), known.get("metadata", {})
+    lines = cast("list[object]", source if isinstance(source, list) else [source])
+    return all(isinstance(line, str) for line in lines) and isinstance(metadata, dict)
 
 
 def _text(cell: Any) -> str:
@@ -128,10 +139,14 @@ def _name(title: str, before: Sequence[Section]) -> str:
 
 
 def _statements(where: str, source: str, cell: int) -> Iterator[Statement]:
-    tree_of(where, source)  # refuses what a task cannot have
+    made = tree_of(where, source)  # refuses what a task cannot have
     text = without_magics(source)
-    tree = ast.parse(text)
-    lines = text.splitlines()
+    try:
+        tree = ast.parse(text)
+    except SyntaxError:  # what was left out was all of a block
+        text = ast.unparse(made)
+        tree = ast.parse(text)
+    lines = lines_of(text)
     done = 0
     for number, node in enumerate(tree.body):
         first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])

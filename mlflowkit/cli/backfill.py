@@ -14,8 +14,8 @@ from mlflowkit.cli.params import PARAM, texts_of
 from mlflowkit.cli.stopping import SIGNALLED, Stop, stoppable
 
 if TYPE_CHECKING:
-    from mlflowkit.backfill_handle import Backfill, PlannedRun
     from mlflowkit.engine.process import EngineProcess
+    from mlflowkit.handles.backfill import Backfill, PlannedRun
     from mlflowkit.store.backfills import Order, RunProgress
 
 
@@ -63,11 +63,11 @@ def _order(
 
     from mlflowkit.authoring.loader import split_name
     from mlflowkit.authoring.params import params_from_text
-    from mlflowkit.backfill_handle import make_order
     from mlflowkit.cli.run import load
     from mlflowkit.engine.requests import request_of, with_params
-    from mlflowkit.run_request import make_request
-    from mlflowkit.schedule_handle import Schedule
+    from mlflowkit.handles.backfill import make_order
+    from mlflowkit.handles.request import make_request
+    from mlflowkit.handles.schedule import Schedule
 
     path = Path(split_name(where)[0])
     if path.suffix in (".py", ".ipynb") or path.exists():
@@ -84,8 +84,8 @@ def _order(
 
 
 def _say_plan(order: Order, home: Path, json: bool) -> None:
-    from mlflowkit.backfill_handle import planned_runs
     from mlflowkit.cli.console import print_json, say
+    from mlflowkit.handles.backfill import planned_runs
 
     found = planned_runs(order, home)
     rows = [_plan_row(one, order.rerun) for one in found]
@@ -118,9 +118,9 @@ def _plan_row(one: PlannedRun, rerun: str) -> dict[str, Any]:
 def _carry_out(order: Order, home: Path, json: bool) -> int:
     """Have it done by the engine that is alive, or by this process. Gives the exit status."""
     from mlflowkit.app import foreground_engine
-    from mlflowkit.backfill_handle import Backfill, start_backfill
     from mlflowkit.engine.client import EngineClient
     from mlflowkit.errors import HomeBusy
+    from mlflowkit.handles.backfill import Backfill, start_backfill
 
     while True:
         client = EngineClient(home)
@@ -201,8 +201,8 @@ class _Progress:
 
     def summary(self) -> int:
         """Say how it went. Gives the exit status."""
-        from mlflowkit.backfill_handle import counts_text
         from mlflowkit.cli.console import print_json
+        from mlflowkit.handles.backfill import counts_text
 
         progress, left = self.backfill.progress(), self.backfill.left
         counts = Counter(str(one.state) for one in progress)

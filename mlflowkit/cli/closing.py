@@ -10,7 +10,7 @@ from mlflowkit.cli.words import shown_path, states_json, took
 from mlflowkit.core.spec import instance_name
 from mlflowkit.core.states import TaskState
 from mlflowkit.core.view import InstanceView, RunView
-from mlflowkit.run_handle import RunHandle
+from mlflowkit.handles.run import RunHandle
 from mlflowkit.tailing import file_name
 
 if TYPE_CHECKING:

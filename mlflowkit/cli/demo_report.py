@@ -16,7 +16,7 @@ from mlflowkit.cli.demo_results import Results, executed_notebooks, results_of
 from mlflowkit.cli.words import duration, shown_path
 from mlflowkit.core.view import RunView
 from mlflowkit.errors import PredictionFailed
-from mlflowkit.run_handle import RunHandle
+from mlflowkit.handles.run import RunHandle
 
 if TYPE_CHECKING:
     from rich.console import Console

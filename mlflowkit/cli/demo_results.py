@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, cast
 from mlflowkit.core.spec import UNMAPPED
 from mlflowkit.core.states import TaskState
 from mlflowkit.core.view import RunView
+from mlflowkit.handles.run import RunHandle
 from mlflowkit.home_store import database
-from mlflowkit.run_handle import RunHandle
 from mlflowkit.store import xcoms
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from mlflowkit.core.states import RunState
 from mlflowkit.engine.client import EngineClient
 from mlflowkit.engine.process import EngineProcess
 from mlflowkit.errors import EngineGone, HomeBusy, MlflowkitError, RunInterrupted
-from mlflowkit.run_handle import RunHandle
+from mlflowkit.handles.run import RunHandle
 
 if TYPE_CHECKING:
     from rich.console import Console

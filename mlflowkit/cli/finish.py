@@ -11,7 +11,7 @@ from mlflowkit.cli.drive import Outcome, carry_out, waiting_line
 from mlflowkit.cli.jobs import Job
 from mlflowkit.cli.stopping import SIGNALLED
 from mlflowkit.core.view import RunView
-from mlflowkit.run_handle import RunHandle
+from mlflowkit.handles.run import RunHandle
 
 if TYPE_CHECKING:
     from rich.console import Console

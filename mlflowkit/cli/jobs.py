@@ -12,8 +12,8 @@ from mlflowkit.core.spec import UNMAPPED, RunId, TaskId, instance_name
 from mlflowkit.engine.client import EngineClient
 from mlflowkit.engine.process import EngineProcess
 from mlflowkit.errors import EngineGone, NotMarked
+from mlflowkit.handles.again import Wish
 from mlflowkit.ports import RunRequest, Surroundings
-from mlflowkit.run_again import Wish
 
 
 class Job(Protocol):

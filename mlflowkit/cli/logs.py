@@ -11,7 +11,7 @@ from mlflowkit.core.spec import instance_name
 from mlflowkit.core.states import ENDED
 from mlflowkit.core.view import InstanceView, RunView
 from mlflowkit.errors import RunInterrupted, TaskNotInRun
-from mlflowkit.run_handle import RunHandle
+from mlflowkit.handles.run import RunHandle
 from mlflowkit.tailing import Tail, file_name
 
 LOOK_SECONDS = 0.2

@@ -10,9 +10,9 @@ from mlflowkit.authoring.loader import load_dags
 from mlflowkit.authoring.open_bundle import read_facts
 from mlflowkit.cli.console import say
 from mlflowkit.errors import GraphError, ShapeChanged
+from mlflowkit.handles.request import retry_code
+from mlflowkit.handles.run import RunHandle
 from mlflowkit.home_store import database
-from mlflowkit.run_handle import RunHandle
-from mlflowkit.run_request import retry_code
 from mlflowkit.store.runs import load_run, spec_of
 
 

@@ -56,7 +56,7 @@ def run(
     from mlflowkit.cli.finish import do_and_tell
     from mlflowkit.cli.jobs import Submit
     from mlflowkit.cli.places import the_home
-    from mlflowkit.run_request import make_request
+    from mlflowkit.handles.request import make_request
 
     folder = the_home()
     name = re.sub(r"[^\w.-]+", "_", notebook.stem)
@@ -75,7 +75,7 @@ def _tell_files(
 ) -> None:
     """Where the executed notebook is, and its report."""
     from mlflowkit.cli.console import say
-    from mlflowkit.run_list import RunList
+    from mlflowkit.handles.run_list import RunList
 
     if not (report or (not failed and not quiet)):
         return
@@ -178,6 +178,7 @@ def export(
     """An executed notebook as a page, or as a report without its code."""
     from mlflowkit.cli.console import say
     from mlflowkit.nbrun.report import to_html, write_report
+    from mlflowkit.nbrun.written import write_whole
 
     if to not in ("html", "ipynb"):
         raise typer.BadParameter(f"{to!r} is neither html nor ipynb", param_hint="--to")
@@ -186,14 +187,17 @@ def export(
         raise typer.BadParameter(why, param_hint="--to")
     ending = ".report.ipynb" if to == "ipynb" else ".html"
     place = output or notebook.with_name(notebook.stem + ending)
-    if place.resolve() == notebook.resolve():
+    if place.exists() and notebook.exists() and place.samefile(notebook):
         raise typer.BadParameter("it is the notebook itself", param_hint="--output")
+    if to == "html" and place.suffix == ".ipynb":
+        why = f"{place} is named as a notebook, and a page would be written"
+        raise typer.BadParameter(why, param_hint="--output")
     if to == "ipynb":
         write_report(notebook, place)
     else:
         page = to_html(notebook, report=report)
         try:
-            place.write_text(page, encoding="utf-8")
+            write_whole(place, page.encode(errors="backslashreplace"))
         except OSError as exc:
             why = f"{place} cannot be written: {exc.strerror}"
             raise typer.BadParameter(why, param_hint="--output") from exc

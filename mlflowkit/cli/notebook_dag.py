@@ -37,6 +37,7 @@ def to_dag(
     from mlflowkit.authoring.notebook_dag_text import function_name, text_of
     from mlflowkit.cli.console import print_json
     from mlflowkit.errors import NotebookMissing
+    from mlflowkit.nbrun.written import write_whole
 
     if not notebook.is_file():
         near = [p.name for p in notebook.parent.glob("*.ipynb")]
@@ -46,14 +47,21 @@ def to_dag(
     target = (
         output or Path("pipelines") / f"{re.sub(r'[^0-9a-zA-Z_]', '_', name)}.py"
     ).absolute()
+    if target.suffix == ".ipynb":
+        why = f"{target} is named as a notebook, and Python is written"
+        raise typer.BadParameter(why, param_hint="-o")
     if target.exists() and not force:
         raise typer.BadParameter(
             f"{target} is there already: give another file, or --force", param_hint="-o"
         )
     found = notebook_dag(path, taken=[function_name(name)])
     text = text_of(found, target, dag_id=name, parallel=parallel)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(text)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(target, text.encode(errors="backslashreplace"))
+    except OSError as exc:
+        why = f"{target} cannot be written: {exc.strerror}"
+        raise typer.BadParameter(why, param_hint="-o") from exc
     if json:
         print_json(_as_json(found, name, target))
     else:
@@ -90,6 +98,8 @@ def _as_json(found: NotebookDag, name: str, target: Path) -> dict[str, Any]:
 
 
 def _report(found: NotebookDag, name: str, target: Path) -> None:
+    from shlex import quote
+
     from mlflowkit.cli.console import say
 
     say(f"{target}: DAG {name} with {len(found.tasks)} tasks")
@@ -109,4 +119,4 @@ def _report(found: NotebookDag, name: str, target: Path) -> None:
             )
     for note in found.notes:
         say(note, stderr=True)
-    say(f"run it: mlflowkit run {target}")
+    say(f"run it: mlflowkit run {quote(str(target))}")

@@ -19,7 +19,7 @@ def open_(
     """Open the kernel of a notebook that failed, in JupyterLab."""
     from mlflowkit.cli.console import say
     from mlflowkit.cli.places import the_home
-    from mlflowkit.run_handle import RunHandle
+    from mlflowkit.handles.run import RunHandle
 
     name, index = _instance(task)
     handle = RunHandle(run, the_home())[name]

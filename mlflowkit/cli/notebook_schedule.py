@@ -40,7 +40,7 @@ def schedule(
     from mlflowkit.authoring.publish import schedule as publish
     from mlflowkit.cli.console import print_json, say
     from mlflowkit.cli.notebook import _values
-    from mlflowkit.schedule_handle import scheduler_alive
+    from mlflowkit.handles.schedule import scheduler_alive
 
     made = publish(
         notebook.absolute(),
@@ -79,7 +79,7 @@ def outputs(
     """The executed notebooks of its runs, the newest first: date, state, file."""
     from mlflowkit.cli.console import print_json, say
     from mlflowkit.cli.places import the_home
-    from mlflowkit.past_notebooks import notebook_outputs
+    from mlflowkit.handles.past_notebooks import notebook_outputs
 
     the_home()
     found = notebook_outputs(notebook, limit=limit)

@@ -10,7 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from mlflowkit.authoring.dag import DAG
-    from mlflowkit.run_handle import RunHandle
+    from mlflowkit.handles.run import RunHandle
 
 TASK = typer.Argument(None, metavar="[TASK]", help="Only this task; else all of them.")
 XCOM = typer.Option(
@@ -55,7 +55,7 @@ def test_task(
     from contextlib import nullcontext, redirect_stdout
 
     from mlflowkit.cli.console import print_json, say
-    from mlflowkit.inline_task import one_task
+    from mlflowkit.inline.task import one_task
 
     xcoms = xcoms_of(dag, task_id, texts=xcom, from_run=from_run)
     with (
@@ -124,7 +124,7 @@ def xcoms_of(
 
 
 def _run(dag: DAG, run_id: str | None) -> RunHandle | None:
-    from mlflowkit.run_list import RunList
+    from mlflowkit.handles.run_list import RunList
     from mlflowkit.settings import home, home_path
 
     if run_id is None and not (home_path() / "store.db").exists():

@@ -10,7 +10,7 @@ import typer
 from mlflowkit.cli.console import print_json, say
 
 if TYPE_CHECKING:
-    from mlflowkit.run_again import Plan
+    from mlflowkit.handles.again import Plan
 
 
 def tell_plan(plan: Plan, *, json: bool = False) -> None:

@@ -9,7 +9,7 @@ import typer
 from mlflowkit.cli.params import PARAM, texts_of
 
 if TYPE_CHECKING:
-    from mlflowkit.schedule_handle import Schedule
+    from mlflowkit.handles.schedule import Schedule
     from mlflowkit.store.published import PublishedLine
 
 DAGS = typer.Argument(..., metavar="DAG …", help="Ids of published DAGs.")
@@ -63,9 +63,9 @@ def trigger(
 ) -> None:
     """Start a run of a published DAG now, paused or not, with its published code."""
     from mlflowkit.authoring.params import params_from_text
-    from mlflowkit.backfill_handle import aware
     from mlflowkit.cli.console import print_json, say
     from mlflowkit.engine.client import ensure_engine
+    from mlflowkit.handles.backfill import aware
 
     handle = _schedule(dag)
     spec = handle.known().spec
@@ -104,7 +104,7 @@ def next_(
 
 def _say_next(handle: Schedule, count: int) -> bool:
     from mlflowkit.cli.console import say
-    from mlflowkit.schedule_handle import run_text, scheduler_alive
+    from mlflowkit.handles.schedule import run_text, scheduler_alive
 
     one = handle.known()
     found = handle.upcoming(count)
@@ -144,7 +144,7 @@ def as_json(line: PublishedLine | None) -> dict[str, Any] | None:
 
 def as_text(line: PublishedLine) -> str:
     """`paused`, `next run 2026-03-04 06:00 EET`, or why there is none."""
-    from mlflowkit.schedule_handle import moment
+    from mlflowkit.handles.schedule import moment
 
     if line.paused:
         return "paused"
@@ -156,7 +156,7 @@ def as_text(line: PublishedLine) -> str:
 def _schedule(dag_id: str) -> Schedule:
     """Raises DagNotPublished if the scheduler does not have it."""
     from mlflowkit.cli.places import the_home
-    from mlflowkit.schedule_handle import Schedule
+    from mlflowkit.handles.schedule import Schedule
 
     handle = Schedule(dag_id, the_home())
     handle.known()

@@ -48,7 +48,7 @@ def run(
     from mlflowkit.cli.finish import do_and_tell
     from mlflowkit.cli.jobs import Submit
     from mlflowkit.cli.places import the_home
-    from mlflowkit.run_request import make_request
+    from mlflowkit.handles.request import make_request
 
     folder = the_home()
     dag, params = load(pipeline, param, airflow, airflow_version)
@@ -83,7 +83,7 @@ def _hand_over(job: Any, folder: Any, json: bool) -> None:
     from mlflowkit.cli.closing import as_json
     from mlflowkit.cli.console import print_json, say
     from mlflowkit.engine.client import ensure_engine
-    from mlflowkit.run_handle import RunHandle
+    from mlflowkit.handles.run import RunHandle
 
     client = ensure_engine(folder)
     run_id = job.send(client)[0]

@@ -11,8 +11,8 @@ from mlflowkit.cli.run import JSON, LOGS
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mlflowkit.run_again import Wish
-    from mlflowkit.run_handle import RunHandle
+    from mlflowkit.handles.again import Wish
+    from mlflowkit.handles.run import RunHandle
 
 RUN = typer.Argument(..., metavar="RUN", help="A run, as train/3.")
 CODE = typer.Option(
@@ -71,7 +71,7 @@ def _wish(
     handle: RunHandle, tasks: list[str], code: str, resume: str, *, downstream: bool
 ) -> Wish:
     from mlflowkit.cli.targets import targets
-    from mlflowkit.run_again import Wish
+    from mlflowkit.handles.again import Wish
 
     if code not in ("latest", "same"):
         raise typer.BadParameter("is latest or same", param_hint="--code")
@@ -97,7 +97,7 @@ def _again(
     from mlflowkit.cli.jobs import Retry
     from mlflowkit.cli.newer import newer_code
     from mlflowkit.cli.plans import agreed, changed_line, tell_plan
-    from mlflowkit.run_again import ended_run, plan_of, refuse
+    from mlflowkit.handles.again import ended_run, plan_of, refuse
 
     handle.refuse_if_cleaned("it cannot be tried again")
     if not dry_run:
@@ -209,7 +209,7 @@ def handle_of(run_id: str) -> RunHandle:
     Raises:
         RunNotFound: it has none of this name.
     """
-    from mlflowkit.run_handle import RunHandle
+    from mlflowkit.handles.run import RunHandle
 
     handle = RunHandle(run_id, the_home_of_runs())
     handle.view()

@@ -20,7 +20,7 @@ from mlflowkit.cli.words import took, waiting_text
 from mlflowkit.core.spec import instance_name
 from mlflowkit.core.states import ENDED, TaskState
 from mlflowkit.core.view import InstanceView, RunView, TaskView
-from mlflowkit.run_handle import RunHandle
+from mlflowkit.handles.run import RunHandle
 
 if TYPE_CHECKING:
     from rich.console import Console, Group

@@ -7,7 +7,7 @@ import re
 import typer
 
 from mlflowkit.errors import TaskNotInRun
-from mlflowkit.run_handle import RunHandle
+from mlflowkit.handles.run import RunHandle
 
 #: More than any task has.
 _MOST = 1_000_000

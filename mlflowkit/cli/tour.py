@@ -24,10 +24,10 @@ from mlflowkit.cli.jobs import Submit
 from mlflowkit.cli.table import run_table
 from mlflowkit.core.view import RunView
 from mlflowkit.errors import DemoOnLoopback, MissingExtra
+from mlflowkit.handles.request import make_request
+from mlflowkit.handles.run import RunHandle
 from mlflowkit.hooks.base import env_variable
 from mlflowkit.hooks.s3 import parse_s3_url
-from mlflowkit.run_handle import RunHandle
-from mlflowkit.run_request import make_request
 
 BUCKET: Final = "mlflowkit-demo"
 _NEEDED: Final = ("boto3", "fastapi", "matplotlib", "obstore", "sklearn", "torch")

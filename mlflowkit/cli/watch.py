@@ -9,7 +9,7 @@ from mlflowkit.cli.closing import tell_end
 from mlflowkit.cli.console import console
 from mlflowkit.cli.screen import Screen
 from mlflowkit.errors import RunInterrupted
-from mlflowkit.run_handle import RunHandle
+from mlflowkit.handles.run import RunHandle
 
 LOOK_SECONDS: Final = 0.2
 STOPPED: Final = 130

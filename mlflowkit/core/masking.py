@@ -1,23 +1,20 @@
 """Hiding secret values in text: which names look secret, and a replacer for whole and cut texts.
 
-A `Masker` knows values and the forms in which they are written (in a URI, in JSON, in a
-repr, in base64). A `StreamMasker` gives, for any cutting of a text into chunks, what the
-masker gives for the whole. Pure: nothing here knows where a text comes from or goes to.
+A `Masker` knows values and the forms in which they are written (see `secret_forms`). A
+`StreamMasker` gives, for any cutting of a text into chunks, what the masker gives for the
+whole. Pure: nothing here knows where a text comes from or goes to.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterable, Iterator, Mapping
-from html import escape
 from typing import Any, Final, cast
-from urllib.parse import quote, quote_plus
+
+from mlflowkit.core.secret_forms import SHORTEST, encodable, forms
 
 MASK: Final = "***"
-#: A shorter value is no secret: hiding it would hide half of every log.
-SHORTEST: Final = 5
 SECRET_WORDS: Final = (
     "access_key_id",
     "access_token",
@@ -85,47 +82,6 @@ def can_be_hidden(value: str) -> bool:
     return len(value) >= SHORTEST and not value.isspace()
 
 
-def forms(value: str) -> set[str]:
-    """The ways in which a secret is written: itself, in a URI, in JSON, in a repr, in HTML, and
-    in base64, alone or with something before and after it (`user:password`)."""
-    uris = {quote(value, safe=""), quote(value), quote_plus(value)}
-    found = {value, *uris, *(re.sub("%..", lambda m: m[0].lower(), uri) for uri in uris)}
-    found |= {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
-    found |= {repr(value)[1:-1], escape(value), escape(value, quote=False)}
-    found |= {value.replace("\n", "\r\n")}
-    found |= _in_base64(value.encode(errors="replace"))
-    return {form for form in found if len(form) >= SHORTEST}
-
-
-#: Of a base64 text, by the bytes before the secret in a group of three: characters that those
-#: bytes take part in.
-_TAKEN: Final = (0, 2, 3)
-#: A shorter part of a base64 text could stand anywhere.
-_SHORTEST_BASE64: Final = 8
-
-
-def _in_base64(value: bytes) -> set[str]:
-    found = {b64encode(value).decode(), urlsafe_b64encode(value).decode()}
-    for before, taken in enumerate(_TAKEN):
-        whole = (
-            (before + len(value)) * 8 // 6
-        )  # characters that nothing after it takes part in
-        for encode in (b64encode, urlsafe_b64encode):
-            part = encode(b"\0" * before + value).decode()[taken:whole]
-            if len(part) >= _SHORTEST_BASE64:
-                found.add(part)
-    return found
-
-
-def stored_forms(value: str) -> set[bytes]:
-    """The ways in which a secret stands in stored bytes: as `forms`, and wide (numpy's texts)."""
-    found = {form.encode() for form in forms(value) if _encodable(form)}
-    for encoding in ("utf-16-le", "utf-32-le"):
-        wide = value.encode(encoding, errors="surrogatepass")
-        found |= {wide, *(part.encode() for part in _in_base64(wide))}
-    return found
-
-
 class Masker:
     """Replaces secrets by `***`. Of two that begin at the same place, the longer one counts."""
 
@@ -152,14 +108,11 @@ class Masker:
         for value in new:
             self._forms |= forms(value)
         longest_first = sorted(self._forms, key=lambda form: (-len(form), form))
-        self._text = re.compile("|".join(map(re.escape, longest_first)))
-        raw = {
-            form.encode(errors="surrogateescape")
-            for form in longest_first
-            if _encodable(form)
-        }
+        self._text = re.compile(_any_of(longest_first))
+        written = [form for form in longest_first if encodable(form)]
+        raw = {form.encode(errors="surrogateescape") for form in written}
         self.patterns = tuple(sorted(raw, key=lambda form: (-len(form), form)))
-        self._bytes = re.compile(b"|".join(map(re.escape, self.patterns)))
+        self._bytes = re.compile(_any_of(written).encode(errors="surrogateescape"))
         heads = sorted({pattern[:1] for pattern in self.patterns})
         self.heads = re.compile(b"|".join(map(re.escape, heads)))
         return list(dict.fromkeys(new))
@@ -201,12 +154,12 @@ class Masker:
         return None if self._bytes is None else self._bytes.search(data, start)
 
 
-def _encodable(form: str) -> bool:
-    try:
-        form.encode(errors="surrogateescape")
-    except UnicodeEncodeError:
-        return False
-    return True
+def _any_of(longest_first: Iterable[str]) -> str:
+    """A pattern for all of these; those that begin alike go together, so that few are tried."""
+    groups: dict[str, list[str]] = {}
+    for form in longest_first:
+        groups.setdefault(form[0], []).append(re.escape(form[1:]))
+    return "|".join(f"{re.escape(h)}(?:{'|'.join(rest)})" for h, rest in groups.items())
 
 
 class StreamMasker:

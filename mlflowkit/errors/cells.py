@@ -32,7 +32,7 @@ def shown_cell(label: str, source: str, line: int = 0) -> str:
 
 
 class AmbiguousName(CellError):
-    """Several task cells assign a name that another one reads."""
+    """Several task cells assign, define or import a name that another one reads."""
 
     code = "ambiguous_name"
 
@@ -48,15 +48,17 @@ class AmbiguousName(CellError):
 
 
 class ChangedInPlace(CellError):
-    """A task cell changes in place what another task made."""
+    """A task cell changes in place what another task made, or what another one reads, too."""
 
     code = "changed_in_place"
 
-    def __init__(self, name: str, task: str, maker: str, line: int, text: str) -> None:
+    def __init__(
+        self, name: str, task: str, maker: str, line: int, text: str, made: str
+    ) -> None:
         self.name, self.task, self.maker, self.line = name, task, maker, line
         super().__init__(
-            f"task {task!r} changes {name!r} in place (line {line}: {text}), which task "
-            f"{maker!r} made. Each task runs in a process of its own with its own copy, so "
+            f"task {task!r} changes {name!r} in place (line {line}: {text}), which "
+            f"{made}. Each task runs in a process of its own with its own copy, so "
             f"nobody else would see the change. Make a new value under a new name first, "
             f"as in `{name}_2 = copy.copy({name})`, and change that."
         )

@@ -61,9 +61,11 @@ class VariableMissing(ConnectionError_, KeyError):
 
     def __init__(self, key: str, variable: str, known: Iterable[str] = ()) -> None:
         known = list(known)
+        # a task cannot know them all: it says nothing of them
+        listed = f" (known here: {listing(known)})" if known else ""
         self.key, self.variable = key, variable
         super().__init__(
-            f"there is no variable {key!r} (known here: {listing(known)}).{suggest(key, known)} "
+            f"there is no variable {key!r}{listed}.{suggest(key, known)} "
             f"Set it with `mlflowkit variables set {key} VALUE` or the environment variable "
             f"{variable}, or give Variable.get a default."
         )

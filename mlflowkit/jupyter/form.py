@@ -19,9 +19,9 @@ from traitlets import HasTraits
 from mlflowkit.authoring.params import check_value
 from mlflowkit.core.spec import ParamSpec
 from mlflowkit.errors import MlflowkitError
+from mlflowkit.handles.run import RunHandle
 from mlflowkit.jupyter import form_picture
 from mlflowkit.jupyter.shown import no_view, widget_of
-from mlflowkit.run_handle import RunHandle
 
 if TYPE_CHECKING:
     from mlflowkit.authoring.dag import DAG

@@ -59,8 +59,8 @@ def last_run(spec: DagSpec) -> RunView | None:
 
 
 def _last_run(spec: DagSpec) -> RunView | None:
+    from mlflowkit.handles.run import RunHandle
     from mlflowkit.home_store import database
-    from mlflowkit.run_handle import RunHandle
     from mlflowkit.store import reading
 
     folder = home()

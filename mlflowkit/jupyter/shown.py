@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mlflowkit.app import interactive
 from mlflowkit.errors import MlflowkitError, RunNotFound
+from mlflowkit.handles.run import RunHandle
+from mlflowkit.handles.run_list import RunList
 from mlflowkit.home_store import database
-from mlflowkit.run_handle import RunHandle
-from mlflowkit.run_list import RunList
 from mlflowkit.store import reading
 from mlflowkit.store.runs import spec_of
 from mlflowkit.view.static import static_html, static_text

@@ -11,10 +11,10 @@ import ast
 import builtins
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import Any, Final
 
-from mlflowkit.authoring.cell_names import CellNames
+from mlflowkit.authoring.cell_names import CellNames, imported
 from mlflowkit.authoring.context import CONTEXT_NAMES
 from mlflowkit.authoring.defining_cell import where_defined
 from mlflowkit.authoring.places import names_in
@@ -61,9 +61,11 @@ class TaskCell:
     def shown(self, name: str = "") -> str:
         """The cell as a person finds it again, around where it first assigns `name`."""
         at = f"[{self.number}] " if self.number else ""
-        return shown_cell(
-            f"{at}task {self.task_id!r}:", self.text, self.names.assigns.get(name, 0)
-        )
+        names = self.names
+        line = names.assigns.get(name, 0) or names.defines.get(name, 0)
+        if not line and name in names.imports:
+            line = names.imports[name].lineno
+        return shown_cell(f"{at}task {self.task_id!r}:", self.text, line)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -99,7 +101,7 @@ def wired(
     for one in found.values():
         for name, need in one.cell.names.needs.items():
             _resolve(one, name, need.line, need.maybe_own, cells, params, names)
-        _refuse_changes(one)
+        _refuse_changes(one, cells, names)
         _check_returns(one)
     for one in found.values():
         for name, maker in one.inputs.items():
@@ -120,11 +122,9 @@ def _resolve(
 ) -> None:
     cell = one.cell
     makers = [c for c in cells if c is not cell and name in c.names.assigns]
-    if len(makers) > 1 or (makers and name in params):
-        said = [f"task {c.task_id!r}" for c in makers]
-        said += ["a parameter of the DAG"] if name in params else []
-        shown = [c.shown(name) for c in makers] + [cell.shown()]
-        raise AmbiguousName(name, cell.task_id, said, shown)
+    if makers:
+        others = [c for c in cells if c is not cell and name in c.names.own]
+        _refuse_several(name, cell, others, ["a parameter of the DAG"] * (name in params))
     if makers:
         one.inputs[name] = makers[0].task_id
     elif name in params:
@@ -134,6 +134,16 @@ def _resolve(
             one.seeds[name] = names[name]
     else:
         _from_outside(one, name, line, cells, names)
+
+
+def _refuse_several(
+    name: str, cell: TaskCell, others: Sequence[TaskCell], more: Sequence[str] = ()
+) -> None:
+    """A name has one maker."""
+    said = [*(f"task {c.task_id!r}" for c in others), *more]
+    if len(said) > 1:
+        shown = [*(c.shown(name) for c in others), cell.shown()]
+        raise AmbiguousName(name, cell.task_id, said, shown)
 
 
 def _from_outside(
@@ -149,11 +159,18 @@ def _from_outside(
     if name == "display":
         one.imports.append(_SHOW)
         return
+    if name in names and not _is_written(name, cell.tree):
+        one.seeds[name] = names[name]  # pandas looks for it beside the call
     if name in names or name in _BUILT_IN:
         return
-    imports = [c.names.imports[name] for c in cells if name in c.names.imports]
-    if imports:
-        one.imports.append(imports[0])
+    importers = [c for c in cells if name in c.names.imports]
+    if importers:
+        found = {
+            ast.unparse(node): node for node in (c.names.imports[name] for c in importers)
+        }
+        if len({imported(node) for node in found.values()}) > 1:
+            _refuse_several(name, cell, importers)
+        one.imports += found.values()
     elif name in CONTEXT_NAMES:
         one.context.append(name)
     else:
@@ -162,13 +179,32 @@ def _from_outside(
         raise NotDefined(name, cell.task_id, line, known, where)
 
 
-def _refuse_changes(one: Wired) -> None:
+def _is_written(name: str, tree: ast.Module) -> bool:
+    """Whether it stands in the code itself, and not only in a text of a query."""
+    return any(isinstance(node, ast.Name) and node.id == name for node in ast.walk(tree))
+
+
+def _refuse_changes(
+    one: Wired, cells: Sequence[TaskCell], names: Mapping[str, Any]
+) -> None:
     for change in one.cell.names.changes:
-        maker = one.inputs.get(change.name)
-        if maker and change.name not in one.cell.names.assigns:
+        name, maker = change.name, one.inputs.get(change.name, "")
+        if name in one.cell.names.own or not (
+            maker or (name in one.cell.names.needs and _is_value(names.get(name)))
+        ):
+            continue
+        readers = [c for c in cells if c is not one.cell and name in c.names.needs]
+        made = f"task {maker!r} made" if maker else "a cell that is no task made"
+        if maker or readers:
+            also = "" if maker else f", and which task {readers[0].task_id!r} reads, too"
             raise ChangedInPlace(
-                change.name, one.cell.task_id, maker, change.line, change.text
+                name, one.cell.task_id, maker, change.line, change.text, made + also
             )
+
+
+def _is_value(found: object) -> bool:
+    """Not a module, a class or a function: those are changed for the settings in them."""
+    return found is not None and not callable(found) and not isinstance(found, ModuleType)
 
 
 def _check_returns(one: Wired) -> None:

@@ -16,6 +16,7 @@ from mlflowkit.nbrun import held
 from mlflowkit.nbrun.kernel_client import NoForkedKernel
 from mlflowkit.nbrun.kernel_forked import ForkedKernel
 from mlflowkit.settings import settings
+from mlflowkit.worker import masking
 
 if TYPE_CHECKING:
     from mlflowkit.errors import CellFailed
@@ -53,7 +54,7 @@ async def hold(
     facts = {
         **keep.owner,
         "cell": error.cell,
-        "error": f"{error.ename}: {error.evalue}"[:200],
+        "error": masking.masker().text(f"{error.ename}: {error.evalue}")[:200],
         "notebook": output,
     }
     try:

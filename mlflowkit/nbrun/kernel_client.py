@@ -305,14 +305,21 @@ def disconnect() -> None:
         _open.clear()
 
 
-def lend(order: StartOrder, out: int, err: int) -> Lent:
+def lend(
+    order: StartOrder, out: int, err: int, place: kernel_place.Place | None = None
+) -> Lent:
     """`KernelServer.start` on this process's connection, again where the server just left.
+
+    Args:
+        place: Of the server that alone can do it; otherwise that of new kernels.
 
     Raises:
         NoForkedKernel: it must be a cold one; why.
     """
     try:
-        return connect().start(order, out, err)
+        return connect(place).start(order, out, err)
     except ServerGone:
+        if place is not None:
+            raise
         disconnect()
         return connect().start(order, out, err)

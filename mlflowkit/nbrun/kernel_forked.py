@@ -142,15 +142,22 @@ async def start(
     return await start_order(order(spec, cwd, env, cells, OWN_ARGS), log)
 
 
-async def start_order(wish: StartOrder, log: Path) -> ForkedKernel:
+async def start_order(
+    wish: StartOrder, log: Path, place: Place | None = None
+) -> ForkedKernel:
     """The kernel of an order.
+
+    Args:
+        place: Of the server that has what it begins with; None: of new kernels.
 
     Raises:
         NoForkedKernel: it must be a cold one; why.
     """
     wish = replace(wish, inside=True)
     with log.open("wb") as out:
-        lent = await beside(lambda: lend(wish, out.fileno(), out.fileno()), Lent.close)
+        lent = await beside(
+            lambda: lend(wish, out.fileno(), out.fileno(), place), Lent.close
+        )
     elsewhere.started(lent.keeper)
     client = client_of(lent.connection)
     kernel = ForkedKernel(client, lent, log)

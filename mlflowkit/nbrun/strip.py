@@ -13,6 +13,7 @@ from typing import Any, Final
 from mlflowkit.core.notebook_text import SAVE_AGAIN, parsed
 from mlflowkit.errors import NotebookInvalid
 from mlflowkit.nbrun.source import read_text
+from mlflowkit.nbrun.written import write_whole
 
 #: Metadata of the notebook, and of a cell, that tell of an execution or of a screen.
 VOLATILE: Final = frozenset(
@@ -54,22 +55,17 @@ def strip_file(path: Path, *, keep_outputs: bool = False, check: bool = False) -
         check: Only say so; write nothing.
 
     Raises:
-        NotebookMissing, NotebookInvalid: there is none, or it is no notebook.
+        NotebookMissing, NotebookInvalid: there is none, it is no notebook, or it is read-only.
     """
     before = read_text(path)
     after = stripped(before, path, keep_outputs=keep_outputs)
     if before == after or check:
         return before != after
-    temporary = path.with_name(f".{path.name}.stripped")
     try:
-        temporary.write_bytes(after.encode())
-        temporary.chmod(path.stat().st_mode & 0o7777)
-        temporary.replace(path)
+        write_whole(path, after.encode())
     except OSError as exc:
         why = f"it cannot be written ({exc.strerror or exc})"
         raise NotebookInvalid(path, why, "Nothing was changed.") from exc
-    finally:
-        temporary.unlink(missing_ok=True)
     return True
 
 

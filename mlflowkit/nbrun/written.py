@@ -1,9 +1,11 @@
-"""The executed notebook as a file: written cell by cell, whole or not at all."""
+"""Notebooks as files, and what is made of them: written whole, or not at all."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import stat
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -38,6 +40,34 @@ def write_notebook(
         temporary.replace(path)
     except OSError as exc:
         raise ArtifactNotStored(str(path), exc.strerror or str(exc)) from exc
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file, whole or not at all: a full disk leaves it as it was, and so does a file
+    that is read-only. A link stays one, and a file keeps its mode.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    mode = path.stat().st_mode if path.exists() else 0
+    if mode and not stat.S_ISREG(mode):  # a pipe, /dev/stdout
+        path.write_bytes(data)
+        return
+    if mode and not mode & 0o222:
+        raise PermissionError(errno.EACCES, "it is read-only")
+    path = path.resolve()
+    temporary = path.with_name(f".{path.name[:40]}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if mode:
+            temporary.chmod(stat.S_IMODE(mode))
+        temporary.replace(path)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

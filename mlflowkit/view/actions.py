@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from mlflowkit.core.spec import UNMAPPED
 from mlflowkit.engine.client import ensure_engine
 from mlflowkit.errors import BadViewRequest
-from mlflowkit.run_again import Wish, plan, run_again
-from mlflowkit.run_handle import RunHandle
+from mlflowkit.handles.again import Wish, plan, run_again
+from mlflowkit.handles.run import RunHandle
 
 if TYPE_CHECKING:
     from mlflowkit.view.feed import RunFeed

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from mlflowkit.core.spec import UNMAPPED
 from mlflowkit.errors import BadViewRequest, NoHeldKernel
-from mlflowkit.run_handle import RunHandle
-from mlflowkit.task_handle import TaskHandle
+from mlflowkit.handles.run import RunHandle
+from mlflowkit.handles.task import TaskHandle
 
 _NOT_HELD: Final = "its kernel is not held: this is the executed notebook"
 

@@ -16,14 +16,8 @@ from typing import Final
 import msgspec
 
 from mlflowkit.core.connection import ENV_PREFIX, Connection
-from mlflowkit.core.masking import (
-    SHORTEST,
-    Masker,
-    can_be_hidden,
-    looks_secret,
-    secrets_by_name,
-    stored_forms,
-)
+from mlflowkit.core.masking import Masker, can_be_hidden, looks_secret, secrets_by_name
+from mlflowkit.core.secret_forms import SHORTEST, stored_forms
 from mlflowkit.core.values import StoredValue
 from mlflowkit.errors import InvalidConnection, SecretTooShort
 from mlflowkit.worker.protocol import Ended

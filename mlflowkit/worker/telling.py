@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import mlflowkit
 from mlflowkit.errors import InternalError, MlflowkitError, UserError
+from mlflowkit.worker import masking
 from mlflowkit.worker.processes import leave_fork
 
 #: Characters of an error that are kept.
@@ -17,8 +18,11 @@ OUR_FOLDER = str(Path(mlflowkit.__file__).parent)
 
 
 def sendable(text: str) -> str:
-    """A text that any file and frame can take: no half characters, and not without end."""
-    text = text.encode(errors="backslashreplace").decode()
+    """A text that any file and frame can take: no half characters, and not without end.
+
+    Secrets are hidden before it is cut: the first half of one shows too much of it.
+    """
+    text = masking.masker().text(text).encode(errors="backslashreplace").decode()
     left_out = len(text) - LONGEST_TEXT
     if left_out <= 0:
         return text
@@ -33,6 +37,7 @@ def one_line(exc: BaseException) -> str:
     except Exception:  # noqa: BLE001 - its text is made by user code
         lines = ["(its text cannot be shown)"]
     text = f"{type(exc).__name__}: {lines[0]}" if lines else type(exc).__name__
+    text = masking.masker().text(text)  # whole ones: a cut one is not found any more
     return text if len(text) <= 300 else text[:297] + "..."
 
 

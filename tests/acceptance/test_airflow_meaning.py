@@ -31,8 +31,8 @@ from mlflowkit import (
 )
 from mlflowkit.engine.locks import engine_alive
 from mlflowkit.errors import BadOption
+from mlflowkit.handles.run import RunHandle
 from mlflowkit.operators import SQLExecuteQueryOperator
-from mlflowkit.run_handle import RunHandle
 from tests.homes import engine_pid, fresh_home, wait_until
 
 #: A run waits for a process that loads its code, which on a busy machine is long in coming.

@@ -49,7 +49,7 @@ def test_the_child_and_its_child_run_with_the_code_of_the_file(
 ) -> None:
     run = world.run(load_dag(pipeline(tmp_path)))
     assert run.view().as_states() == {"start": "success"}
-    from mlflowkit.run_handle import RunHandle
+    from mlflowkit.handles.run import RunHandle
 
     child = RunHandle("child/1", world.home)
     assert child.view().as_states() == {"double": "success", "next": "success"}

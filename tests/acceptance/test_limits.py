@@ -17,8 +17,8 @@ import pytest
 from mlflowkit import DAG, EmptyOperator, RunFailed, TaskFailedForGood, TaskSkipped, task
 from mlflowkit.app import make_engine, make_request
 from mlflowkit.errors import BadPool, PoolMissing
+from mlflowkit.handles.run import RunHandle
 from mlflowkit.inline import TestRun
-from mlflowkit.run_handle import RunHandle
 from mlflowkit.store.pools import put_pool
 from tests.engine.conftest import World, home
 from tests.engine.scheduling import DAY, NOON, Clock, Office

@@ -12,6 +12,8 @@ import pytest
 
 from mlflowkit import DAG, TaskGroup, dag, get_current_context, push, task
 from mlflowkit.app import make_engine, make_request
+from mlflowkit.handles.run import RunHandle
+from mlflowkit.handles.run_list import RunList
 from mlflowkit.operators import (
     ExternalTaskSensor,
     LatestOnlyOperator,
@@ -19,8 +21,6 @@ from mlflowkit.operators import (
     PythonSensor,
     TriggerDagRunOperator,
 )
-from mlflowkit.run_handle import RunHandle
-from mlflowkit.run_list import RunList
 from mlflowkit.store.publish import publish as publish_dag
 from tests.engine.conftest import World, home
 

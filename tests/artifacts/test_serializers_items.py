@@ -85,7 +85,7 @@ def test_what_cannot_be_expanded_is_an_error_that_names_the_type(
 ) -> None:
     kind = "numpy.ndarray" if isinstance(value, np.ndarray) else type(value).__name__
     with pytest.raises(
-        NotExpandable, match=rf"^task 'load': .*but the value is a {kind}\."
+        NotExpandable, match=rf"^task 'load': .*but the value is an? {kind}\."
     ):
         dump(value, store, expandable=True, where="task 'load'")
 

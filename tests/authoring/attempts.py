@@ -8,8 +8,8 @@ from typing import Any
 
 from mlflowkit import DAG
 from mlflowkit.core.spec import UNMAPPED, AttemptId, RunId, TaskId
-from mlflowkit.inline_code import DagCode
-from mlflowkit.inline_values import MemoryValues
+from mlflowkit.inline.code import DagCode
+from mlflowkit.inline.values import MemoryValues
 from mlflowkit.ports import LaunchOrder, Surroundings
 from mlflowkit.worker.attempt import Attempt
 from mlflowkit.worker.protocol import Ended

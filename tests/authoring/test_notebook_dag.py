@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
@@ -14,7 +15,7 @@ from nbformat import v4
 from mlflowkit.authoring.loader import load_dag
 from mlflowkit.authoring.notebook_dag import notebook_dag
 from mlflowkit.authoring.notebook_dag_text import text_of
-from mlflowkit.errors import NoSections, NotForTaskCells
+from mlflowkit.errors import NoSections, NotebookInvalid, NotForTaskCells
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 SECTIONS = [
@@ -32,7 +33,7 @@ SECTIONS = [
 ]
 
 
-def write(folder: Path, parts: list[str | tuple[str, str]], name: str = "report") -> Path:
+def write(folder: Path, parts: Sequence[Sequence[str]], name: str = "report") -> Path:
     cells = []
     for part in parts:
         text, tag = part if isinstance(part, tuple) else (part, "")
@@ -135,3 +136,92 @@ def test_a_notebook_without_headings_is_told_what_it_needs(tmp_path: Path) -> No
 def test_what_no_task_can_have_is_refused_with_its_cell(tmp_path: Path) -> None:
     with pytest.raises(NotForTaskCells, match=r"task 'two \(cell 4\)', line 1: '!ls'"):
         notebook_dag(write(tmp_path, ["## One", "a = 1", "## Two", "!ls"]))
+
+
+def test_what_a_section_assigns_on_some_ways_alone_comes_from_before_on_the_others(
+    tmp_path: Path,
+) -> None:
+    parts = [
+        ("n = 1", "parameters"),
+        "## One",
+        "best = len('x')",
+        "## Two",
+        "for value in range(3):\n    best = n = value",
+        "## Three",
+        "print(best, n)",
+    ]
+    found = notebook_dag(write(tmp_path, parts))
+    assert [(t.name, t.inputs, t.params, t.outputs) for t in found.tasks] == [
+        ("one", {}, [], ["best"]),
+        ("two", {"best": "one"}, ["n"], ["best", "n"]),
+        ("three", {"best": "two", "n": "two"}, [], []),
+    ]
+
+
+def test_two_imports_under_one_name_are_an_error_that_shows_both(tmp_path: Path) -> None:
+    parts = [
+        "## One",
+        "from math import log\nlog(1)",
+        "## Two",
+        "from cmath import log\nlog(1)",
+    ]
+    with pytest.raises(
+        NotForTaskCells, match=r"(?s)'from cmath.*cell 2 \('from math import"
+    ):
+        notebook_dag(write(tmp_path, parts))
+    fine = ["## One", "import xml.dom\nxml.dom", "## Two", "import xml.sax\nxml.sax"]
+    assert notebook_dag(write(tmp_path, fine)).imports == (
+        "import xml.dom",
+        "import xml.sax",
+    )
+
+
+def test_texts_that_look_like_magics_and_odd_ends_of_lines_stay_as_they_are(
+    tmp_path: Path,
+) -> None:
+    odd = "a = '''\n%matplotlib inline\nreally?\n'''\r\nb = 'x\u2028y\x0cz'\n\x0c\nc = b"
+    empty = "if c:\n    %matplotlib inline\nprint(a, b, c)"
+    path = write(tmp_path, ["## One", odd, '## \\x """ "Two"', empty], 'o"""d\\x')
+    target = tmp_path / "odd.py"
+    target.write_text(text_of(notebook_dag(path), target, dag_id="odd"))
+    space: dict[str, object] = {}
+    exec(target.read_text(), space)
+    assert (space["a"], space["b"]) == ("\n%matplotlib inline\nreally?\n", "x\u2028y\x0cz")
+
+
+def test_a_damaged_cell_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "x.ipynb"
+    for cell in (
+        {"cell_type": "code", "source": None},
+        3,
+        {"source": [1]},
+        {"metadata": 1},
+    ):
+        path.write_text(json.dumps({"cells": [cell]}))
+        with pytest.raises(NotebookInvalid, match="one of its cells has no source"):
+            notebook_dag(path)
+
+
+def test_a_section_that_awaits_waits_and_a_deleted_variable_is_gone(tmp_path: Path) -> None:
+    parts = [
+        "## One",
+        "async def twice(x):\n    return 2 * x\nx = await twice(4)\ntext = '''a\n  b'''",
+        "## Two",
+        "x = x + await twice(x)\nprint(x, text)\ndel text",
+        "## Three",
+        "print(x, text)",
+    ]
+    found = notebook_dag(write(tmp_path, parts))
+    assert [(t.inputs, t.outputs) for t in found.tasks] == [
+        ({}, ["x", "text"]),
+        ({"x": "one", "text": "one"}, ["x"]),
+        ({"x": "two"}, []),
+    ]
+    assert "reads 'text', which nothing before it defines" in found.notes[0]
+    target = tmp_path / "waits.py"
+    target.write_text(text_of(found, target, dag_id="waits"))
+    space: dict[str, object] = {"__name__": "waits"}
+    exec(target.read_text(), space)
+    one, two = (space[name].function for name in ("one", "two"))  # type: ignore[attr-defined]
+    assert one() == {"x": 8, "text": "a\n  b"}
+    assert two(8, "") == 24

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mlflowkit.run_handle import RunHandle
+from mlflowkit.handles.run import RunHandle
 from mlflowkit.view import RunFeed
 from tests.browser.server import ViewServer, serving
 from tests.homes import fresh_home

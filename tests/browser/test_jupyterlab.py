@@ -12,8 +12,8 @@ import pytest
 
 from mlflowkit.demo.digits import upload_folder
 from mlflowkit.demo.s3_server import S3Server
-from mlflowkit.run_handle import RunHandle
-from mlflowkit.run_list import RunList
+from mlflowkit.handles.run import RunHandle
+from mlflowkit.handles.run_list import RunList
 from tests.browser import dags, lab
 from tests.browser import lab_cells as cells
 from tests.browser.lab import DEADLINE_S, Desk, Lab, Notebook

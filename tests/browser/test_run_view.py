@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mlflowkit.run_handle import RunHandle
+from mlflowkit.handles.run import RunHandle
 from tests.browser import dags
 from tests.browser.server import ViewServer
 from tests.homes import wait_until

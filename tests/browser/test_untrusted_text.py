@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from mlflowkit.handles.run import RunHandle
 from mlflowkit.home_store import database
-from mlflowkit.run_handle import RunHandle
 from mlflowkit.store.runs import spec_of
 from mlflowkit.view import RunFeed
 from mlflowkit.view.static import static_html

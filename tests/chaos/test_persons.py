@@ -90,7 +90,7 @@ def _command(pid: int) -> bytes:
 
 READER = """
 import time
-from mlflowkit.run_handle import RunHandle
+from mlflowkit.handles.run import RunHandle
 from mlflowkit.settings import home
 from mlflowkit.errors import RunNotFound
 while True:

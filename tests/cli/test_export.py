@@ -173,8 +173,13 @@ def export(terminal: Terminal, text: str, name: str, *more: str) -> Answer:
     return terminal("export", "airflow", name, *more)
 
 
-def notebook_file(terminal: Terminal, name: str, *sources: str) -> None:
+def notebook_file(
+    terminal: Terminal, name: str, *sources: str, parameters: str = ""
+) -> None:
     cells = [{"cell_type": "code", "source": s, "metadata": {}} for s in sources]
+    if parameters:
+        tagged = {"tags": ["parameters"]}
+        cells.insert(0, {"cell_type": "code", "source": parameters, "metadata": tagged})
     content = {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
     (terminal.folder / name).parent.mkdir(exist_ok=True)
     (terminal.folder / name).write_text(json.dumps(content))
@@ -194,7 +199,7 @@ def test_it_is_written_where_it_is_asked_to_be(terminal: Terminal) -> None:
 
 
 def test_notebooks_run_by_papermill(terminal: Terminal) -> None:
-    notebook_file(terminal, "nb/fit.ipynb", "lr = 1")
+    notebook_file(terminal, "nb/fit.ipynb", parameters="lr = 1.0\nn = 0")
     answer = export(terminal, NOTEBOOKS, "fits.py")
     ast.parse(answer.out)
     assert (answer.status, answer.err, answer.out) == (0, "", NOTEBOOKS_THERE)

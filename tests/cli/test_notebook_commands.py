@@ -115,3 +115,15 @@ def test_strip_works_on_files_and_as_a_filter_of_git(terminal: Terminal, fit: Pa
     both = terminal("notebook", "strip", "fit.ipynb", "bad.ipynb")
     assert both.status == 2 and "bad.ipynb" in both.err
     assert fit.read_bytes() == before  # nothing is half done
+
+
+def test_what_is_made_of_a_notebook_is_not_written_over_one(
+    terminal: Terminal, fit: Path
+) -> None:
+    before = fit.read_bytes()
+    (terminal.folder / "link.ipynb").hardlink_to(fit)
+    page = terminal("notebook", "export", "fit.ipynb", "-o", "link.ipynb")
+    assert (page.status, "it is the notebook itself" in page.err) == (2, True)
+    file = terminal("notebook", "to-dag", "fit.ipynb", "-o", "fit.ipynb", "--force")
+    assert (file.status, "is named as a notebook" in file.err) == (2, True)
+    assert fit.read_bytes() == before

@@ -10,8 +10,8 @@ from mlflowkit.core.machine import replay
 from mlflowkit.core.machine.run import Run, RunRow
 from mlflowkit.core.spec import RunId
 from mlflowkit.errors import NotCleared, TaskNotInRun
+from mlflowkit.handles.run import RunHandle
 from mlflowkit.home_store import database
-from mlflowkit.run_handle import RunHandle
 from mlflowkit.store import run_log
 from mlflowkit.store import runs as stored
 from tests.cli.terminal import Terminal, wait_until

@@ -47,6 +47,8 @@ OUT = {TaskState.QUEUED, TaskState.RUNNING}
 LATER = {TaskState.UP_FOR_RETRY, TaskState.UP_FOR_RESCHEDULE}
 Where = tuple[TaskId, int]
 BAD = {TaskState.FAILED, TaskState.UPSTREAM_FAILED}
+#: A teardown in one of these has torn nothing down: it may have been closed without a try.
+NOT_TORN = {TaskState.NONE, TaskState.SKIPPED, TaskState.UPSTREAM_FAILED}
 
 
 class Drill(RuleBasedStateMachine):
@@ -91,6 +93,8 @@ class Drill(RuleBasedStateMachine):
             assert not world.outcome, "old mail changed the run"
         if not isinstance(event, RetryAsked) and not (of_people and was_ended):
             self.ended_stays_ended(rows)
+        if of_people and was_ended:
+            self.forget_choices(self.set_up_again(event, rows))
         if isinstance(event, ENDS):
             known = self.alive.pop(event.attempt, None) is not None
             if known and isinstance(event, AttemptSucceeded):
@@ -153,6 +157,7 @@ class Drill(RuleBasedStateMachine):
             else attempt.map_index
         )
         assert self.oracle.about(attempt.task_id, at) == "run", "its rule was not met"
+        assert self.oracle.has_item(task, attempt.map_index), "it has no item"
         assert task.task_id not in self.waits_past, "it did not wait for its past"
         assert not self.is_left_out(where), "a branch had left it out"
         for teardown in () if task.teardown else self.oracle.scope(task.task_id):
@@ -163,7 +168,7 @@ class Drill(RuleBasedStateMachine):
             at = index if index in found else UNMAPPED
             state = found.get(at, TaskState.NONE)
             of_person = (teardown, at) in self.marked  # it was not torn down in truth
-            assert of_person or state is TaskState.NONE, "what it needs was torn down"
+            assert of_person or state in NOT_TORN, "what it needs was torn down"
 
     # ── branches ──
 
@@ -195,6 +200,16 @@ class Drill(RuleBasedStateMachine):
         for marks in self.left_out.values():
             for where in of:
                 marks.pop(where, None)
+
+    def set_up_again(self, event: Event, before: dict[Where, InstanceRow]) -> list[Where]:
+        """Setups that nobody named, and that were cleared for what runs again."""
+        of_mark = event.task_id if isinstance(event, MarkAsked) else None
+        return [
+            where
+            for where, row in before.items()
+            if self.world.spec.tasks[where[0]].setup and where[0] != of_mark
+            if row != self.world.rows.instances[where]
+        ]
 
     # ── what ended, and who hears of it ──
 

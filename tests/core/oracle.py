@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from math import prod
 from typing import Literal
 
-from mlflowkit.core.spec import UNMAPPED, DagSpec, TaskId, TaskSpec
+from mlflowkit.core.spec import UNMAPPED, Axis, DagSpec, TaskId, TaskSpec
 from mlflowkit.core.states import TaskState
 from tests.core.world import Rows
 
@@ -111,7 +112,7 @@ class Oracle:
     def about(self, task_id: TaskId, index: int) -> Answer:
         """May this instance start (`UNMAPPED`: be expanded), and if not: never?"""
         task = self.spec.tasks[task_id]
-        needs = [*self._setups(task, index), *self._sources(task, index)]
+        needs = [*self._setups(task, index), *self._sources(task)]
         if any(state in (F, U, K) for state in needs):
             return "closed"
         above = [s for up in task.upstream for s in self.asked(task, index, up)]
@@ -152,8 +153,9 @@ class Oracle:
             for state in self.asked(task, index, name)
         )
 
-    def _sources(self, task: TaskSpec, index: int) -> Iterator[TaskState | None]:
-        if index != UNMAPPED or task.expansion is None:
+    def _sources(self, task: TaskSpec) -> Iterator[TaskState | None]:
+        """What it expands over: an instance that was cleared has an item of it, too."""
+        if task.expansion is None:
             return
         for axis in task.expansion.axes:
             for ref in axis.sources():
@@ -162,6 +164,29 @@ class Oracle:
                     yield None
                 else:
                     yield found.get(UNMAPPED, S)
+
+    def has_item(self, task: TaskSpec, index: int) -> bool:
+        """Whether what a mapped task expands over has one for this instance, as of now."""
+        axes = task.expansion.axes if task.expansion else ()
+        return index < prod(self._length(axis) for axis in axes)
+
+    def _length(self, axis: Axis) -> int:
+        if axis.length is not None:
+            return axis.length
+        if axis.source is None:
+            lengths = [self._length(part) for part in axis.parts]
+            if axis.how == "concat":
+                return sum(lengths)
+            return min(lengths) if axis.how == "zip" else max(lengths)
+        name, rows = axis.source.task_id, self.rows
+        if self.spec.tasks[name].expansion is None:
+            node = rows.nodes.get(name)
+            return node.lengths.get(axis.source.key, 0) if node else 0
+        return sum(
+            row.state is S and not row.reason.startswith("marked")
+            for (task_id, _), row in rows.instances.items()
+            if task_id == name
+        )
 
     def _direct_setups(self, task: TaskSpec, index: int) -> list[TaskState]:
         ups = [up for up in task.upstream if self.spec.tasks[up].setup]

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import html
 import itertools
 import json
+import re
+from collections.abc import Callable
+from urllib.parse import quote
+from xml.dom import minidom
+from xml.etree import ElementTree
 
+import jinja2
+import markupsafe
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -110,6 +118,65 @@ def test_a_secret_is_hidden_in_every_way_it_is_written(written: str) -> None:
     masker = Masker(["pa/ss w\"ö'rd\\", "pa/ss wö'rd\\"])
     assert masker.text(f"<{written}>") == "<***>"
     assert masker.data(f"<{written}>".encode()) == b"<***>"
+
+
+def _by_minidom(text: str) -> str:
+    document = minidom.Document()
+    document.appendChild(document.createElement("text")).appendChild(
+        document.createTextNode(text)
+    )
+    return document.toxml()
+
+
+def _in_attribute(text: str) -> str:
+    return ElementTree.tostring(ElementTree.Element("a", {"b": text})).decode()
+
+
+#: How libraries write it, by themselves: the same text goes into each.
+WRITERS: dict[str, Callable[[str], str]] = {
+    "a repr of a text with other quotation marks": lambda s: repr({"h": f'x "{s}" \'y'}),
+    "a repr of bytes": lambda s: repr([s.encode(), f'"{s}"'.encode()]),
+    "ascii": lambda s: ascii([s, '"' + s]),
+    "JSON in JSON": lambda s: json.dumps(json.dumps({"a": s})),
+    "JSON in an attribute of HTML": lambda s: html.escape(json.dumps([s])),
+    "JSON of other languages": lambda s: json.dumps([s]).replace("/", "\\/"),
+    "JSON in a page, by Jinja": lambda s: jinja2.Template("{{ s|tojson }}").render(s=s),
+    "JSON in a page, by plotly": lambda s: re.sub(
+        "[<>/]", lambda found: f"\\u{ord(found[0]):04x}", json.dumps([s])
+    ),
+    "HTML, by Jinja and pandas": lambda s: str(markupsafe.escape(s)),
+    "SVG, by minidom": _by_minidom,
+    "an attribute of XML": _in_attribute,
+    "ASCII HTML": lambda s: html.escape(s).encode("ascii", "xmlcharrefreplace").decode(),
+    "HTML in a repr": lambda s: repr(html.escape(s)),
+    "a way in an address in an address": lambda s: quote(quote(f"/a/{s}")),
+    "an address in an address": lambda s: quote(f"http://h/?a={quote(s)}", safe=""),
+    "an address, by JavaScript": lambda s: quote(s, safe="!*'()"),
+    "an address, by SQLAlchemy": lambda s: quote(s, safe=" +"),
+}
+
+
+@pytest.mark.parametrize("written", WRITERS)
+def test_a_secret_is_hidden_as_libraries_write_it(written: str) -> None:
+    secret = "tk&Q <x>/Z'Y\"ünu\\k8"
+    line = WRITERS[written](secret)
+    masked = Masker([secret]).text(line)
+    assert "***" in masked
+    assert [part for part in ("tk", "nu", "k8") if part in masked] == []
+    cut = TextStreamMasker(Masker([secret]))
+    assert "".join([*map(cut.feed, line), cut.flush()]) == masked
+
+
+def test_a_line_of_a_key_file_is_a_secret_by_itself_and_a_line_of_words_is_not() -> None:
+    lines = ("-----BEGIN A KEY-----", "MIIEowIBAAKCAQEAx7", "short", "and so on and on")
+    masked = Masker(["\n".join(lines)])
+    printed = "\n".join(f"> {line}" for line in lines)
+    assert masked.text(printed) == printed.replace(lines[1], "***")
+
+
+def test_a_text_with_half_a_character_is_hidden_too() -> None:
+    for half in ("\ud800", "\udcff"):
+        assert Masker([f"{half}secret"]).text(f"<{half}secret>") == "<***>"
 
 
 def test_a_secret_of_fewer_than_five_characters_is_refused() -> None:

@@ -13,8 +13,8 @@ from mlflowkit.app import make_engine, make_request
 from mlflowkit.authoring.dag import DAG
 from mlflowkit.core.spec import AttemptId, RunId
 from mlflowkit.engine.process import EngineProcess
+from mlflowkit.handles.run import RunHandle
 from mlflowkit.ports import LaunchOrder
-from mlflowkit.run_handle import RunHandle
 from tests.homes import DEADLINE_SECONDS, fresh_home
 
 

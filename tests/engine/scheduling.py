@@ -17,9 +17,9 @@ from mlflowkit.core.timetable import Timetable, timetable_to_json
 from mlflowkit.engine.process import EngineProcess
 from mlflowkit.engine.published_dags import FolderDag
 from mlflowkit.engine.triggers import trigger
+from mlflowkit.handles.run import RunHandle
+from mlflowkit.handles.run_list import RunList
 from mlflowkit.ports import LaunchOrder, Report
-from mlflowkit.run_handle import RunHandle
-from mlflowkit.run_list import RunList
 from mlflowkit.store import codec, published
 from mlflowkit.store.backfills import Order, Outcome
 from mlflowkit.store.tables import runs

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mlflowkit.run_handle import RunHandle
+from mlflowkit.handles.run import RunHandle
 from tests.engine.scheduling import Office
 from tests.engine.test_schedules import Offices, made, office, offices
 
@@ -175,6 +175,28 @@ def test_what_waits_for_a_failed_past_goes_on_when_that_was_tried_again(
     assert len(office.executor.launched) == 1
     office.executor.failing = set()
     office.engine.retry(office.rows("d")[0].run_id)
+    office.settle()
+    assert list(office.states("d").values()) == ["success", "success"]
+
+
+def test_what_was_cancelled_before_its_past_was_settled_goes_on_with_a_retry(
+    office: Office,
+) -> None:
+    """The news of its past came when it had ended, and is told again."""
+    office.executor.hold = True
+    dag = made(start_date=datetime(2026, 3, 1, tzinfo=UTC), catchup=True)
+    dag.get_task("work").depends_on_past = True
+    office.publish(dag)
+    office.until(lambda: office.executor.out)
+    office.rounds()
+    second = office.rows("d")[1].run_id
+    office.engine.cancel(second)
+    office.until(lambda: list(office.states("d").values()) == ["running", "failed"])
+    office.executor.hold = False
+    office.executor.release()
+    office.settle()
+    assert list(office.states("d").values()) == ["success", "failed"]
+    office.engine.retry(second)
     office.settle()
     assert list(office.states("d").values()) == ["success", "success"]
 

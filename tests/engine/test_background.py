@@ -19,7 +19,7 @@ from mlflowkit.app import foreground_engine, make_request
 from mlflowkit.engine.client import EngineClient, ensure_engine
 from mlflowkit.engine.commands import MAX_SOCKET_PATH, socket_path
 from mlflowkit.errors import EngineGone, EngineRefused, RunInterrupted
-from mlflowkit.run_handle import RunHandle
+from mlflowkit.handles.run import RunHandle
 from tests.homes import (
     alive,
     assert_nothing_left,

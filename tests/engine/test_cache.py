@@ -8,7 +8,7 @@ from typing import Any
 
 from mlflowkit import DAG, dag, task
 from mlflowkit.app import make_request
-from mlflowkit.run_handle import RunHandle
+from mlflowkit.handles.run import RunHandle
 from tests.engine.conftest import World
 
 

@@ -11,7 +11,7 @@ from mlflowkit import dag, task
 from mlflowkit.core.spec import RunId, TaskId
 from mlflowkit.engine_commands import Commands
 from mlflowkit.errors import RunNotFound, TaskNotInRun
-from mlflowkit.run_handle import RunHandle
+from mlflowkit.handles.run import RunHandle
 from tests.engine.conftest import World
 
 SAID = "marked success by a person"

@@ -21,7 +21,7 @@ from mlflowkit import (
     report_progress,
     task,
 )
-from mlflowkit.run_handle import RunHandle
+from mlflowkit.handles.run import RunHandle
 from mlflowkit.store.vault import Vault
 from tests.engine.conftest import World
 

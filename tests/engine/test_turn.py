@@ -20,8 +20,8 @@ from mlflowkit.core.spec import AttemptId
 from mlflowkit.engine import process
 from mlflowkit.engine.process import EngineProcess
 from mlflowkit.errors import HomeUnwritable, LeaseLost
+from mlflowkit.handles.run import RunHandle
 from mlflowkit.ports import Report
-from mlflowkit.run_handle import RunHandle
 from mlflowkit.store import database, leases, tables
 from tests.engine.conftest import QuietExecutor, World, attempt
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import mlflowkit.run_request
+import mlflowkit.handles.request
 from mlflowkit import DAG, task
 from mlflowkit.errors import RunFailed
 from mlflowkit.surroundings import surroundings
@@ -28,7 +28,7 @@ def test_an_attempt_that_cannot_be_started_fails_and_the_engine_lives_on(
         monkeypatch.setenv("MLFLOWKIT_HOME", str(home))
         with monkeypatch.context() as patch:
             patch.setattr(
-                mlflowkit.run_request,
+                mlflowkit.handles.request,
                 "surroundings",
                 lambda: replace(surroundings(), **gone),
             )

@@ -70,6 +70,17 @@ def test_a_cell_is_registered_and_not_run_unless_it_says_so(shell: Shell) -> Non
         ("y = {r: rows for r in 'ab'}", ["rows"]),
         ("y = f'{rows}'", ["rows"]),
         ("del rows", ["rows"]),
+        ("y = (rows := rows + [1])", ["rows"]),
+        ("y = len(rows) + len(rows := [3])", ["rows"]),
+        ("y = [rows := rows + [v] for v in 'ab']", ["rows"]),
+        ("while (rows := rows[1:]):\n    y = 1", ["rows"]),
+        ("class rows(type(rows)):\n    pass", ["rows"]),
+        ("def rows(first=rows):\n    return first", ["rows"]),
+        ("def f():\n    return (rows := 3)\ny = rows", ["rows"]),
+        ("y = ''.query('a in @rows')", ["rows"]),
+        ("y = {k: (lambda: rows) for k in 'ab'}", ["rows"]),
+        ("def f():\n    return (rows := 3)\ny = f()", []),
+        ("y = len(rows := [3]) + len(rows)", []),
         ("rows = 5\ny = rows", []),
         ("for rows in 'ab': pass", []),
         ("with open('/dev/null') as rows: pass", []),
@@ -113,6 +124,61 @@ def test_a_name_that_two_cells_assign_is_an_error_that_shows_both(shell: Shell) 
 
 
 @pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        ("from math import log\na = log", "from cmath import log\nb = log"),
+        ("log = 3", "from math import log\nb = log"),
+        ("log = 3", "def log(): ...\nb = log()"),
+    ],
+)
+def test_a_name_that_two_cells_import_or_define_is_an_error_that_shows_both(
+    shell: Shell, one: str, two: str
+) -> None:
+    shell.cell(f"%%task one\n{one}")
+    shell.cell(f"%%task two\n{two}")
+    shell.cell("%%task use\ny = log")
+    with pytest.raises(AmbiguousName) as caught:
+        current_dag().check()
+    assert caught.value.makers == ("task 'one'", "task 'two'")
+    shown = [line for line in str(caught.value).splitlines() if "  > " in line]
+    assert [one.splitlines()[0] in shown[0], two.splitlines()[0] in shown[1]] == [
+        True,
+        True,
+    ]
+
+
+def test_imports_of_one_thing_in_two_cells_are_no_two_things(shell: Shell) -> None:
+    shell.cell("%%task one\nimport xml.dom\nimport math as m\na = xml.dom")
+    shell.cell("%%task two\nimport xml.sax\nimport math as m\nb = xml.sax")
+    shell.cell("%%task use --returns y\ny = (xml.dom.__name__, xml.sax.__name__, m.pi > 3)")
+    use = current_dag().get_task("use").python_callable  # type: ignore[attr-defined]
+    assert use() == {"y": ("xml.dom", "xml.sax", True)}
+
+
+def test_a_change_in_place_of_what_a_plain_cell_made_is_an_error_if_others_read_it(
+    shell: Shell,
+) -> None:
+    shell.cell("import types\nseen = []\nown = []")
+    shell.cell("%%task one\nseen.append(1)\nown.append(1)\ntypes.x = 1")
+    current_dag().check()  # nobody else would see a difference
+    shell.cell("%%task two\ny = len(seen), types")
+    with pytest.raises(
+        ChangedInPlace, match="no task made, and which task 'two' reads, too"
+    ):
+        current_dag().check()
+
+
+def test_a_plain_value_that_a_query_names_is_beside_the_call(shell: Shell) -> None:
+    shell.cell("import pandas\nlimit = 1")
+    shell.cell(
+        "%%task use --returns y\n"
+        "y = len(pandas.DataFrame({'a': [1, 2, 3]}).query('a > @limit'))"
+    )
+    task = current_dag().get_task("use")
+    assert task.python_callable(**task.op_kwargs) == {"y": 2}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
     ("code", "text"),
     [
         ("rows.append(3)", "rows.append(3)"),
@@ -152,6 +218,7 @@ def test_its_own_values_a_cell_may_change(shell: Shell) -> None:
         ("%run other.py", NotForTaskCells, "%run"),
         ("%%time\nx = 1", NotForTaskCells, "cell magic"),
         ("def f():\n    global x\n    x = 1", NotForTaskCells, "return the value"),
+        ("class A:\n    x = 1\n    rate = rate", NotForTaskCells, "line 4"),
         ("x = (", CellSyntax, "line 2"),
         ("return 3", CellSyntax, "outside function"),
         ("yield 3", CellSyntax, "outside function"),

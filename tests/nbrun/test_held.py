@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 
+from mlflowkit.core.masking import Masker
 from mlflowkit.nbrun import held, opening
 from mlflowkit.nbrun.held import HeldKernel
+from mlflowkit.worker import masking
 from tests.nbrun.conftest import Ran, code, execute, save
 from tests.nbrun.kernels import is_gone, say, wait_until
 
@@ -83,9 +85,13 @@ def test_a_failed_kernel_keeps_its_variables_and_the_debugger_shows_the_frame(
     assert held.held_kernels(folder) == []
 
 
-def test_it_ends_at_its_time_and_a_later_attempt_takes_its_place(folder: Path) -> None:
+def test_it_ends_at_its_time_and_a_later_attempt_takes_its_place(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(masking, "_masker", Masker(["division by"]))
     fail(folder, attempt=1)
     (first,) = held.held_kernels(folder)
+    assert first.error == "ZeroDivisionError: *** zero"
     fail(folder, seconds=2, attempt=2)
     (second,) = held.held_kernels(folder)
     assert second.attempt == 2

@@ -17,9 +17,9 @@ from mlflowkit.app import make_engine
 from mlflowkit.authoring.notebook_attempt import kept_for
 from mlflowkit.core.spec import TaskId
 from mlflowkit.engine.process import EngineProcess
+from mlflowkit.handles.request import make_request
+from mlflowkit.handles.run import RunHandle
 from mlflowkit.nbrun import held
-from mlflowkit.run_handle import RunHandle
-from mlflowkit.run_request import make_request
 from mlflowkit.store.vault import Vault
 from mlflowkit.view import RunFeed
 from tests.homes import fresh_home, wait_until

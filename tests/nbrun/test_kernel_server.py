@@ -216,7 +216,7 @@ def test_one_server_for_many_starters_and_none_when_nobody_needs_it() -> None:
 def test_fifty_kernels_at_once_clash_on_nothing_and_share_nothing(
     served: OwnServer,
 ) -> None:
-    draw = "import random, uuid, os, secrets\nprint(random.random(), uuid.uuid4(), os.urandom(4), secrets.token_hex(4))"
+    draw = "import random, uuid, os, secrets\nprint(random.random(), uuid.uuid4(), os.urandom(8).hex(), secrets.token_hex(4))"
 
     def one(_: int) -> tuple[int, str, int]:
         lent = served.start()

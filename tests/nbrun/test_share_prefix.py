@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -17,12 +18,14 @@ import pytest
 
 from mlflowkit import dag, notebook, secret
 from mlflowkit.errors import BadOption
+from mlflowkit.nbrun import kernel_place
+from mlflowkit.nbrun.kernel_client import NoForkedKernel
 from mlflowkit.nbrun.prefix.analysis import Source, Split, split, why_not
 from mlflowkit.ports import Shared
 from mlflowkit.worker import masking
 from tests.homes import fresh_home
 from tests.nbrun.conftest import Ran, code, execute, save, text
-from tests.nbrun.kernels import wait_until
+from tests.nbrun.kernels import OwnServer, wait_until
 
 DEFAULTS = "lr = 0.1\nrows = [1]"
 #: Says in a file how often it ran.
@@ -32,7 +35,9 @@ SCORES = "score = lr * sum(data)\nscore"
 
 @pytest.fixture(autouse=True)
 def _whole_search_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A relative entry would make every kernel a cold one."""
+    """A relative entry would make every kernel a cold one; an edit of our code, while a test
+    runs, has its second instance served by another server."""
+    monkeypatch.setattr(kernel_place, "_SEEN_SECONDS", 1e9)
     entries = os.environ.get("PYTHONPATH", "")
     if entries:
         absolute = [str(Path(each).absolute()) for each in entries.split(os.pathsep)]
@@ -207,21 +212,64 @@ def test_instances_go_on_alone_when_the_prefix_is_killed_half_way(tmp_path: Path
         running = [pool.submit(sweep.run, lr, returns=("score",)) for lr in (0.5, 0.25)]
         wait_until(lambda: pid.exists() and bool(pid.read_text()), "no prefix ran", 120)
         os.kill(int(pid.read_text()), signal.SIGKILL)
-        done = [each.result(60) for each in running]
+        done = [each.result(120) for each in running]
     assert [ran.values["score"] for ran in done] == [6.0, 3.0]
     why = "the process that ran them ended before it was done"
     assert [told(ran) for ran in done] == [{"cells": 0, "why": why}] * 2
 
 
+WAITS = "import time, pathlib\nwhile not pathlib.Path('go').exists(): time.sleep(0.01)"
+
+
+def test_a_prefix_stays_with_its_server_when_new_kernels_come_from_another_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = Sweep(tmp_path, code(LOADS), code(WAITS), code(SCORES))
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(sweep.run, 0.5, returns=("score",))
+        wait_until((tmp_path / "count").exists, "no prefix ran")
+        with monkeypatch.context() as edited:
+            edited.setattr(kernel_place, "_working_tree", lambda *_: "edited")
+            (tmp_path / "go").touch()
+            ran = running.result(120)
+    assert (ran.values["score"], told(ran)["cells"], sweep.times()) == (6.0, 4, 1)
+
+
+def test_no_prefix_that_runs_is_let_go_for_another_one_when_nobody_asks_for_a_moment(
+    tmp_path: Path,
+) -> None:
+    server = OwnServer()
+
+    def ask(number: int) -> str:
+        for folder in ("pushed", "inputs"):
+            (tmp_path / folder).mkdir(exist_ok=True)
+        cells = [[0, f"open('ran-{number}', 'a').write('x')\n{WAITS}"]]
+        wanted = {"env": dict(os.environ), "late_env": {}, "umask": 0o022, "args": []}
+        wanted |= {"cells": cells, "io": str(tmp_path), "cwd": str(tmp_path)}
+        told, files = server.server.prefix(wanted | {"key": str(number), "label": ""})
+        for each in files:
+            os.close(each)
+        return str(told["state"])
+
+    try:
+        assert [ask(number) for number in range(4)] == ["running"] * 4
+        wait_until(lambda: len(list(tmp_path.glob("ran-*"))) == 4, "they do not run")
+        time.sleep(1.2)  # nobody asks
+        with pytest.raises(NoForkedKernel, match="4 other shared prefixes are in use"):
+            ask(4)
+        (tmp_path / "go").touch()
+        wait_until(lambda: {ask(number) for number in range(4)} == {"ready"}, "not ready")
+        assert [each.read_text() for each in tmp_path.glob("ran-*")] == ["x"] * 4
+    finally:
+        server.close()
+
+
 def test_a_kernel_outlives_the_prefix_it_came_from_and_nothing_is_left(
     tmp_path: Path,
 ) -> None:
-    waits = (
-        "import time, pathlib\nwhile not pathlib.Path('go').exists(): time.sleep(0.01)\nlr"
-    )
     sweep = Sweep(tmp_path, code(f"{LOADS}\nimport os, pathlib\npid = os.getpid()"),
                   code("pathlib.Path('pids').write_text(f'{pid} {os.getpid()} {lr}')"),
-                  code(waits), code(SCORES))  # fmt: skip
+                  code(f"{WAITS}\nlr"), code(SCORES))  # fmt: skip
     pids = tmp_path / "pids"
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(sweep.run, 0.5, returns=("score",))

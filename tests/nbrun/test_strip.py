@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 import stat
 from pathlib import Path
@@ -137,6 +138,32 @@ def test_every_format_and_odd_content_is_stripped_and_stays_valid() -> None:
         "outputs": [],
         "source": ["a\n", "b"],
     }
+
+
+def test_a_file_that_cannot_be_written_is_left_as_it_is_and_a_link_stays_a_link(
+    tmp_path: Path,
+) -> None:
+    real, link = tmp_path / "ünï sub" / "real.ipynb", tmp_path / "link.ipynb"
+    real.parent.mkdir()
+    cell = {"cell_type": "code", "metadata": {}, "execution_count": 3, "source": "n"}
+    real.write_text(json.dumps({"cells": [{**cell, "outputs": []}], "metadata": {}}))
+    before = real.read_bytes()
+    link.symlink_to(Path("ünï sub") / ".." / "ünï sub" / "real.ipynb")
+    real.chmod(0o444)
+    with pytest.raises(NotebookInvalid, match=r"it is read-only.*Nothing was changed"):
+        strip_file(link)
+    assert real.read_bytes() == before
+    real.chmod(0o600)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))  # as a disk that is full
+    try:
+        with pytest.raises(NotebookInvalid, match="Nothing was changed"):
+            strip_file(link)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert real.read_bytes() == before
+    assert strip_file(link) and link.is_symlink() and real.read_bytes() != before
+    assert [p.name for p in real.parent.iterdir()] == ["real.ipynb"]
 
 
 def test_what_is_no_notebook_is_left_as_it_is(tmp_path: Path) -> None:

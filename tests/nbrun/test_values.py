@@ -20,9 +20,9 @@ import pytest
 
 from mlflowkit import DAG, dag, notebook, task
 from mlflowkit.errors import ReturnMissing, XComNotThere
+from mlflowkit.handles.run import RunHandle
 from mlflowkit.nbrun import kept
 from mlflowkit.nbrun.journal import JournaledRecord, journal_path, now
-from mlflowkit.run_handle import RunHandle
 from tests.engine.conftest import World, home, world  # noqa: F401  # fixtures
 from tests.nbrun.conftest import Ran, code, execute, save
 

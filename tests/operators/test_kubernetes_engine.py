@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from mlflowkit import DAG
+from mlflowkit.engine.client import ensure_engine
+from mlflowkit.handles.run import RunHandle
 from mlflowkit.operators.kubernetes import KubernetesPodOperator
-from mlflowkit.run_handle import RunHandle
 from tests.homes import engine_pid, fresh_home, wait_until
 from tests.kubernetes_server import FakePod
 from tests.operators.kubernetes_tasks import QUICK, Cluster
@@ -124,6 +125,12 @@ def test_without_reattach_a_new_attempt_makes_a_pod_of_its_own(
     assert len(cluster.fake.created) == 2
 
 
+def resume(home: Path, run: RunHandle) -> None:
+    client = ensure_engine(home)
+    client.call("resume", run_ids=[run.run_id])
+    client.close()
+
+
 def test_a_run_whose_engine_died_goes_on_with_its_pod(home: Path, cluster: Cluster) -> None:
     story = Gated()
     cluster.fake.story = story
@@ -131,7 +138,7 @@ def test_a_run_whose_engine_died_goes_on_with_its_pod(home: Path, cluster: Clust
     worker_of(run, 1)
     os.kill(engine_pid(home), signal.SIGKILL)
     wait_until(lambda: not engine_pid(home))
-    run._call("resume")
+    resume(home, run)
     worker_of(run, 2)
     story.gate.set()
     run.wait(120)

@@ -23,7 +23,7 @@ from mlflowkit.errors import (
     NotMarked,
     RunNotFound,
 )
-from mlflowkit.run_handle import RunHandle
+from mlflowkit.handles.run import RunHandle
 from mlflowkit.view import RunFeed, previews
 from mlflowkit.view.static import static_text
 from tests.homes import fresh_home

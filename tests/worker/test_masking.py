@@ -13,6 +13,7 @@ from mlflowkit.core.masking import Masker
 from mlflowkit.ports import LaunchOrder
 from mlflowkit.worker import masking
 from mlflowkit.worker.masking import mask_secret
+from mlflowkit.worker.telling import LONGEST_TEXT, one_line, sendable
 from tests.homes import wait_until
 from tests.worker.test_supervisor import Deeds, Slot
 
@@ -117,3 +118,11 @@ def test_a_child_that_dies_leaves_no_secret_and_loses_no_word(slot_for) -> None:
     slot.give(order)
     assert slot.ended().error == "*** and hunter2-"
     assert Path(order.log).read_bytes() == b"*** and hunter2-"
+
+
+def test_what_is_cut_off_shows_no_half_of_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(masking, "_masker", Masker([SECRET]))
+    for before in range(270, 300):
+        assert "hun" not in one_line(ValueError("x" * before + SECRET))
+    for before in range(LONGEST_TEXT // 2 - len(SECRET), LONGEST_TEXT // 2 + 1):
+        assert "hun" not in sendable("x" * before + SECRET + "y" * LONGEST_TEXT)

@@ -6,14 +6,8 @@ from collections.abc import Iterable
 
 from mlflowkit.core.decisions import WakeAt
 from mlflowkit.core.events import RetryAsked
-from mlflowkit.core.machine.flow import (
-    judge,
-    judge_each,
-    settle,
-    single,
-    waiting,
-    write_rest,
-)
+from mlflowkit.core.machine.expand import waiting, write_rest
+from mlflowkit.core.machine.flow import judge, judge_each, settle, single
 from mlflowkit.core.machine.load import recount
 from mlflowkit.core.machine.people import CANCELLED
 from mlflowkit.core.machine.run import BAD, WHOLE_RUN, InstanceRow, Node, Run

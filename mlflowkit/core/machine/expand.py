@@ -44,6 +44,59 @@ def set_length(step: Step, node: Node, length: int) -> list[int]:
     return kept
 
 
+def waiting(node: Node) -> list[InstanceRow]:
+    """Its instances that have a row, and have not been started."""
+    rows = (row for _, row in sorted(node.instances.items()))
+    return [row for row in rows if row.state is TaskState.NONE]
+
+
+def write_rest(step: Step, node: Node) -> None:
+    """What never started has rows from here on, since it will not start."""
+    for index in range(node.row.length or 0):
+        if index not in node.instances:
+            fresh = InstanceRow(task_id=node.spec.task_id, map_index=index)
+            node.instances[index] = fresh
+    if node.unstarted:
+        node.row.next_index += node.unstarted
+        step.node_changed(node)
+
+
+def has_item(run: Run, node: Node, index: int) -> bool:
+    """Whether what it expands over still has one for this instance, that was cleared: it may
+    have been made anew since. While that is being made, nobody knows."""
+    if not node.sources or not all(source.done for source in node.sources):
+        return True
+    if node.items is None:
+        assert node.spec.expansion is not None
+        lengths = [axis_length(run, axis) for axis in node.spec.expansion.axes]
+        node.items = prod(n or 0 for n in lengths)
+    return index < node.items
+
+
+def lose_item(step: Step, node: Node, instance: InstanceRow) -> InstanceRow:
+    """It never takes an item that is another's."""
+    why = (
+        f"what it expands over has {node.items or 0:,} items now, and none for it: "
+        f"clear task {str(node.spec.task_id)!r} as a whole"
+    )
+    step.move(instance, Cause.CANNOT_EXPAND, why)
+    return instance
+
+
+def start_cleared(step: Step, node: Node) -> list[InstanceRow]:
+    """Instances of an earlier expansion start, those that have no item any more end."""
+    if not has_item(step.run, node, (node.row.length or 0) - 1):
+        write_rest(step, node)
+    lost = list[InstanceRow]()
+    for one in waiting(node):
+        if has_item(step.run, node, one.map_index):
+            step.schedule(one, Cause.UPSTREAM_MET)
+        else:
+            lost.append(lose_item(step, node, one))
+    step.run.add_rest(node)
+    return lost
+
+
 def axis_length(run: Run, axis: Axis) -> int | None:
     """How many items it has; None where a task that should say so gave nothing countable."""
     if axis.length is not None:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mlflowkit.core.machine.expand import expand, set_length
+from mlflowkit.core.machine.expand import (
+    expand,
+    has_item,
+    lose_item,
+    set_length,
+    start_cleared,
+    waiting,
+    write_rest,
+)
 from mlflowkit.core.machine.run import InstanceRow, Node
 from mlflowkit.core.machine.step import Step
 from mlflowkit.core.machine.verdict import verdict_at, why_closed
@@ -25,25 +33,29 @@ def settle(step: Step, ended: list[InstanceRow]) -> None:
     while ended:
         instance = ended.pop()
         node = step.run.nodes[instance.task_id]
-        finish_node(step, node)
+        is_last = finish_node(step, node)
         for down in step.run.below(node):
             if down.beside(node) and down.expanded:
                 ended += judge_inside(step, down, instance.map_index)
+            elif is_last and down.inside and node in (*down.setups, *down.sources):
+                # each index may have waited for just this, whatever else is open above
+                ended += judge_each(step, down) if down.expanded else judge(step, down)
             else:
                 ended += judge(step, down)
     step.close_if_over()
 
 
-def finish_node(step: Step, node: Node) -> None:
-    """If all of a task's instances have ended: count it, once."""
+def finish_node(step: Step, node: Node) -> bool:
+    """If all of a task's instances have ended: count it, once. Whether it was now."""
     if node.done or not node.is_whole():
-        return
+        return False
     node.done = True
     step.run.open_nodes -= 1
     for task_id in step.run.spec.downstream(node.spec.task_id):
         down = step.run.nodes[task_id]
         if not down.beside(node):
             down.open_above -= 1
+    return True
 
 
 def judge(step: Step, node: Node) -> list[InstanceRow]:
@@ -147,31 +159,11 @@ def _go_on_with_rest(step: Step, node: Node) -> list[InstanceRow]:
         return []
     node.held = False
     if found is Verdict.RUN and not left_out:
-        for one in waiting(node):
-            step.schedule(one, Cause.UPSTREAM_MET)
-        step.run.add_rest(node)
-        return []
+        return start_cleared(step, node)
     write_rest(step, node)
     if left_out:
         return [leave_out(step, one) for one in waiting(node)]
     return [_close(step, node, one, found) for one in waiting(node)]
-
-
-def waiting(node: Node) -> list[InstanceRow]:
-    """Its instances that have a row, and have not been started."""
-    rows = (row for _, row in sorted(node.instances.items()))
-    return [row for row in rows if row.state is TaskState.NONE]
-
-
-def write_rest(step: Step, node: Node) -> None:
-    """What never started has rows from here on, since it will not start."""
-    for index in range(node.row.length or 0):
-        if index not in node.instances:
-            fresh = InstanceRow(task_id=node.spec.task_id, map_index=index)
-            node.instances[index] = fresh
-    if node.unstarted:
-        node.row.next_index += node.unstarted
-        step.node_changed(node)
 
 
 def judge_inside(step: Step, node: Node, index: int) -> list[InstanceRow]:
@@ -188,6 +180,8 @@ def judge_inside(step: Step, node: Node, index: int) -> list[InstanceRow]:
     if _is_left_out(step, node, index):
         node.instances[index] = instance
         return [leave_out(step, instance)]
+    if index in node.instances and not has_item(step.run, node, index):
+        return [lose_item(step, node, instance)]
     found = verdict_at(node, index)
     if found is Verdict.WAIT or (found is Verdict.RUN and node.row.waits_past):
         return []

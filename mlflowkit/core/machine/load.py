@@ -67,7 +67,7 @@ def recount(run: Run) -> None:
         node.done = node.is_whole()
         states = {i.state for i in node.instances.values()}
         node.held = node.expanded and not node.inside and TaskState.NONE in states
-        node.swept = False
+        node.swept, node.items = False, None
         for index, task_ids in node.row.left_out.items():
             for task_id in task_ids:
                 here = (task_id, index)

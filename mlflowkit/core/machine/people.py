@@ -6,7 +6,8 @@ from typing import Final
 
 from mlflowkit.core.decisions import Kill
 from mlflowkit.core.events import InstanceAsked
-from mlflowkit.core.machine.flow import end, finish_node, single, write_rest
+from mlflowkit.core.machine.expand import write_rest
+from mlflowkit.core.machine.flow import end, finish_node, single
 from mlflowkit.core.machine.run import InstanceRow, Node, Run
 from mlflowkit.core.machine.start import judge_all, make_rows
 from mlflowkit.core.machine.step import Step

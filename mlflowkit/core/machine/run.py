@@ -95,6 +95,7 @@ class Node:
         "held",
         "inside",
         "instances",
+        "items",
         "open_above",
         "out",
         "position",
@@ -127,6 +128,8 @@ class Node:
         #: Ended task instances of `whole`, by state, and tasks of it that have not ended.
         self.above: Counter[TaskState] = Counter()
         self.open_above = 0
+        #: What it expands over has so many items, since that was last counted.
+        self.items: int | None = None
         #: All of its task instances have ended.
         self.done = False
         #: Task instances that hold a place.

@@ -25,7 +25,8 @@ def verdict_at(node: Node, index: int) -> Verdict:
     """May instance `index` of the task start? `UNMAPPED`: the task as a whole.
 
     What it needs beside its trigger rule comes first: setup tasks further up (but for the
-    rule `always`), and, until it is expanded, what it expands over.
+    rule `always`), and what it expands over: one that was cleared has an item of that list,
+    which may be made anew just now.
     """
     needs = _needs(node, index)
     if needs in (Verdict.FAIL, Verdict.SKIP):
@@ -51,8 +52,7 @@ def _needs(node: Node, index: int) -> Verdict:
     found = set[Verdict]()
     if node.spec.trigger_rule is not TriggerRule.ALWAYS:
         found |= {_of_setup(node, setup, index) for setup in node.setups}
-    if not node.expanded:
-        found |= {_of_source(source) for source in node.sources}
+    found |= {_of_source(source) for source in node.sources}
     order = (Verdict.FAIL, Verdict.SKIP, Verdict.WAIT)
     return next((one for one in order if one in found), Verdict.RUN)
 
@@ -129,8 +129,7 @@ def why_closed(node: Node, index: int, found: Verdict) -> tuple[Cause, str]:
             return Cause.UPSTREAM_FAILED, f"task {name!r} failed"
         return Cause.UPSTREAM_FAILED, f"none of the tasks above succeeded ({rule})"
     name = next(_ended_as(node, index, (_S.SKIPPED,)), None)
-    needs = bool(node.setups) or (bool(node.sources) and not node.expanded)
-    if name is not None and (rule in _BY_SKIP or needs):
+    if name is not None and (rule in _BY_SKIP or _needs(node, index) is Verdict.SKIP):
         return Cause.UPSTREAM_SKIPPED, f"task {name!r} was skipped"
     return Cause.RULE_NOT_MET, f"its trigger rule {rule} cannot be met"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from datetime import datetime
 
 from mlflowkit.core.decisions import Kill
 from mlflowkit.core.events import RetryHeldBack
@@ -13,19 +14,16 @@ from mlflowkit.core.states import Cause, TaskState
 
 
 def wake(step: Step) -> None:
-    """Work every alarm that is due. Alarms that were overtaken by events do nothing."""
+    """Work every alarm that is due. Alarms that were overtaken by events do nothing: a run
+    that was loaded has none of those, and must go on as this one does."""
     alarms = step.run.alarms
     while alarms and alarms[0][0] <= step.now:
-        _, task_id, index = heapq.heappop(alarms)
+        when, task_id, index = heapq.heappop(alarms)
         if task_id == WHOLE_RUN:
-            _out_of_time(step)
+            _out_of_time(step, when)
             continue
         instance = step.run.nodes[task_id].instances.get(index)
-        if (
-            instance is not None
-            and instance.alarm is not None
-            and instance.alarm <= step.now
-        ):
+        if instance is not None and instance.alarm == when:
             _due(step, instance)
 
 
@@ -41,9 +39,8 @@ def hold_back(step: Step, event: RetryHeldBack) -> None:
     step.changed(instance)
 
 
-def _out_of_time(step: Step) -> None:
-    deadline, row = step.run.deadline, step.run.row
-    if deadline is None or deadline > step.now or row.cancelled or step.run.ended:
+def _out_of_time(step: Step, when: datetime) -> None:
+    if when != step.run.deadline or step.run.row.cancelled or step.run.ended:
         return
     stop(step, f"timed out after {step.run.spec.dagrun_timeout}")
 

@@ -3,7 +3,7 @@
     analysis   which names a cell mentions, and what it does beside them   (pure)
     plan       what to restore, what to replay, where to start             (pure)
     store      files named by their content, and a manifest for each step
-    pickles, memory, survey, ambient, inside    work in the kernel
+    pickles, memory, survey, ambient, imports, inside    work in the kernel
     outside    the execution's side: hooks, and the executed notebook's words
 
 A checkpoint is opened in a kernel only. Where it cannot be sure, a cell runs again.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import builtins
 import decimal
+import gc
 import locale
 import logging
 import os
@@ -24,8 +25,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from mlflowkit.nbrun.checkpoint.libraries import name_of, settings_of_libraries
-from mlflowkit.nbrun.checkpoint.modules import patched, states_of_modules
-from mlflowkit.nbrun.checkpoint.store import text_digest
+from mlflowkit.nbrun.checkpoint.modules import data_in, patched, states_of_modules
+from mlflowkit.nbrun.checkpoint.randomness import filters_travel
+from mlflowkit.nbrun.checkpoint.store import DATA, text_digest
 
 #: Beginnings of what differs in each kernel, and is nothing that a cell sets.
 _OWN_VARIABLES: Final = (
@@ -49,6 +51,7 @@ def here() -> dict[str, Any]:
         "threads": _threads(),
         "child processes": _children(),
         "sys.stdout": [name_of(sys.stdout), name_of(sys.stderr)],
+        "the collector of garbage": [gc.isenabled(), *gc.get_threshold()],
     }
 
 
@@ -58,11 +61,12 @@ def rest(namespace: Mapping[str, Any]) -> dict[str, Any]:
         "the working folder": os.getcwd(),
         "environment variables": _environment(),
         "sys.path": text_digest(*map(str, sys.path)),
-        "filters of warnings": text_digest(*map(repr, warnings.filters)),
+        "filters of warnings": "brought back" if filters_travel() else _filters(),
         "logging": _logging(),
         "the locale": locale.setlocale(locale.LC_ALL),
         "the decimal context": repr(decimal.getcontext()),
         "the recursion limit": sys.getrecursionlimit(),
+        "the switch interval": sys.getswitchinterval(),
         "hooks of the interpreter": [
             name_of(hook) for hook in (sys.excepthook, sys.gettrace(), sys.displayhook)
         ],
@@ -72,6 +76,7 @@ def rest(namespace: Mapping[str, Any]) -> dict[str, Any]:
     found.update(settings_of_libraries())
     found.update(states_of_modules())
     found.update(patched(namespace))
+    found[DATA] = data_in(namespace)
     return found
 
 
@@ -88,13 +93,22 @@ def _environment() -> str:
     return text_digest(*sorted(one for one in said if not one.startswith(_OWN_VARIABLES)))
 
 
-def _logging() -> str:
+def _filters() -> str:
+    return text_digest(*map(repr, warnings.filters))
+
+
+def _logging() -> dict[str, str]:
+    """For each logger that has something of its own, what that is."""
     root = logging.getLogger()
-    said = [f"{root.level} {logging.root.manager.disable}", *map(name_of, root.handlers)]
-    for name, each in sorted(logging.root.manager.loggerDict.items()):
+    found = {"": f"{root.manager.disable} {_of_logger(root)}"}
+    for name, each in sorted(root.manager.loggerDict.items()):
         if isinstance(each, logging.Logger) and (each.level or each.handlers):
-            said.append(f"{name} {each.level} {[name_of(h) for h in each.handlers]}")
-    return text_digest(*said)
+            found[name] = _of_logger(each)
+    return found
+
+
+def _of_logger(logger: logging.Logger) -> str:
+    return f"{logger.level} {[name_of(each) for each in logger.handlers]}"
 
 
 #: The shell puts its own handler there while a cell runs.

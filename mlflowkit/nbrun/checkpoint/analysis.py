@@ -8,18 +8,12 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-#: Cell magics that run their body as a cell would, and keep nothing.
-_TRANSPARENT: Final = {"time", "timeit", "capture", "prun"}
-#: Magics that touch neither variables nor settings.
-_QUIET: Final = {
-    *("bash", "sh", "html", "HTML", "javascript", "js", "latex", "markdown", "svg"),
-    *("writefile", "file", "ls", "pwd", "who", "whos", "system", "sx", "pinfo", "time"),
-    *("pinfo2", "history", "lsmagic", "magic", "psource", "pdoc", "timeit", "cat"),
-}
+from mlflowkit.nbrun.checkpoint.magics import magic_effect, without_magics
+
 #: Calls into these change no state of a module that a checkpoint would miss.
 _HARMLESS: Final = (
     *("random", "numpy.random", "torch.manual_seed", "torch.random", "time", "gc"),
@@ -30,17 +24,17 @@ _HARMLESS: Final = (
     *("os.system", "os.rmdir", "os.path", "pathlib", "pprint", "heapq", "bisect"),
     *("math", "itertools", "operator", "copy", "csv", "mlflowkit.push", "mlflowkit.input"),
     *("mlflowkit.report_progress", "torch.nn.init", "torch.nn.utils", "textwrap"),
-    "collections",
+    *("collections", "warnings"),
 )
 #: What matplotlib.pyplot does to settings; all else there draws a figure.
 _PYPLOT_SETTINGS: Final = {
     *("style", "rc", "rcParams", "rcdefaults", "ion", "ioff", "switch_backend", "set_cmap"),
     *("xkcd", "rc_context", "set_loglevel", "rcParamsDefault", "install_repl_displayhook"),
 }
+#: Values that cells have shown, and all of them.
+_SHOWN: Final = re.compile(r"_{1,3}|_\d+|Out|_oh")
 _SWEEPING: Final = {"exec", "eval", "globals", "locals", "vars", "__import__", "compile"}
 _PATCHING: Final = {"setattr", "delattr", "breakpoint"}
-#: `%time fit()` does what `fit()` does.
-_TIMED: Final = re.compile(r"(?m)^([ \t]*)%time(?:it)?[ \t]+(?=[^\s-])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +47,8 @@ class CellFacts:
     binds: frozenset[str] = frozenset()
     #: What it changes beside its names, in words: "calls pandas.set_option".
     effects: tuple[str, ...] = ()
+    #: The shell's own names that it reads: `_`, `_3`, `Out`.
+    shown: frozenset[str] = frozenset()
     #: It may touch any name.
     sweeping: bool = False
 
@@ -73,14 +69,27 @@ def analyse(sources: Sequence[str]) -> list[CellFacts]:
     return [_facts(source, known) for source in sources]
 
 
+def read_of_shown(facts: Iterable[CellFacts]) -> set[str]:
+    """Of the values that cells have shown, those that a cell reads; "Out": maybe all.
+
+    Where a cell has bound `_` itself, that is a variable like others.
+    """
+    found, bound = set[str](), set[str]()
+    for each in facts:
+        found |= {"Out"} if each.sweeping else each.shown - bound
+        bound |= each.binds
+    return found
+
+
 def _facts(source: str, known: _Known) -> CellFacts:
     python, effects, sweeping = without_magics(source)
     try:
         tree = ast.parse(python)
     except (SyntaxError, ValueError, RecursionError):
         return CellFacts(sweeping=True, effects=("its code could not be read",))
-    for node in ast.walk(tree):
-        _note_import(node, known)
+    for note in (_note_import, _note_alias):
+        for node in ast.walk(tree):
+            note(node, known)
     names = frozenset(_names(tree))
     found = list(dict.fromkeys([*effects, *_effects(tree, known)]))
     _note_definitions(tree, known)
@@ -90,59 +99,9 @@ def _facts(source: str, known: _Known) -> CellFacts:
         names=names,
         binds=frozenset(_bound(tree)),
         effects=tuple(found),
+        shown=frozenset(_read(tree)),
         sweeping=sweeping or bool(names & _SWEEPING),
     )
-
-
-# ── magics ──
-
-
-def without_magics(source: str) -> tuple[str, list[str], bool]:
-    """The cell as Python, the settings that its magics change, and whether it is sweeping."""
-    head = source.lstrip()
-    if head.startswith("%%"):
-        first, _, body = head.partition("\n")
-        name = first[2:].split(maxsplit=1)[0] if first[2:].strip() else ""
-        if name in _TRANSPARENT:
-            rest = first[2:].partition(" ")[2]
-            return _line_magics(body if name != "capture" else f"{body}\n{_output(rest)}")
-        if name in _QUIET:
-            return "", [], False
-        return "", [f"uses %%{name}"], True
-    return _line_magics(source)
-
-
-def _output(words: str) -> str:
-    """The name that %%capture binds."""
-    names = [word for word in words.split() if word.isidentifier()]
-    return f"{names[0]} = None" if names else ""
-
-
-def _line_magics(source: str) -> tuple[str, list[str], bool]:
-    from IPython.core.inputtransformer2 import TransformerManager
-
-    try:
-        transformer = TransformerManager()  # type: ignore[no-untyped-call]  # untyped
-        python: str = transformer.transform_cell(_TIMED.sub(r"\1", source))
-    except SyntaxError:
-        return source, [], True
-    return python, [], False
-
-
-def _magic_effect(node: ast.Call) -> tuple[str, bool]:
-    """What a transformed magic changes, and whether it may touch any name."""
-    method = node.func.attr if isinstance(node.func, ast.Attribute) else ""
-    words = [a.value for a in node.args if isinstance(a, ast.Constant)]
-    said = [word for word in words if isinstance(word, str)]
-    name = said[0] if said else ""
-    if method in ("system", "getoutput"):
-        pip = any(word in name for word in ("pip ", "conda ", "apt"))
-        return ("installs something", False) if pip else ("", False)
-    if method == "run_line_magic" and name in ("time", "timeit"):
-        return "", True
-    if name in _QUIET:
-        return "", False
-    return f"uses %{name or method}", name in ("run", "load", "store", "pylab", "reset")
 
 
 # ── names ──
@@ -169,6 +128,11 @@ def _names(tree: ast.AST) -> Iterator[str]:
                 yield name
             case _:
                 pass
+
+
+def _read(tree: ast.AST) -> Iterator[str]:
+    loads = (n for n in ast.walk(tree) if isinstance(n, ast.Name))
+    return (n.id for n in loads if isinstance(n.ctx, ast.Load) and _SHOWN.fullmatch(n.id))
 
 
 def _bound(tree: ast.Module) -> Iterator[str]:
@@ -199,6 +163,33 @@ def _note_import(node: ast.AST, known: _Known) -> None:
             known.imports[alias.asname or alias.name] = f"{node.module}.{alias.name}"
 
 
+def _note_alias(node: ast.AST, known: _Known) -> None:
+    """`m = numpy.random`, `a, b = pandas, numpy`: what is done to them is done to these."""
+    pairs: list[tuple[ast.expr, ast.expr]] = []
+    match node:
+        case ast.Assign(targets=targets, value=value):
+            pairs = [pair for target in targets for pair in _paired(target, value)]
+        case ast.NamedExpr() | ast.AnnAssign() if node.value is not None:
+            pairs = [(node.target, node.value)]
+        case _:
+            pass
+    for target, value in pairs:
+        path = _path(value, known)
+        if isinstance(target, ast.Name) and path and not _is_made(value):
+            known.imports[target.id] = path
+
+
+def _paired(target: ast.expr, value: ast.expr) -> Iterable[tuple[ast.expr, ast.expr]]:
+    if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+        return zip(target.elts, value.elts, strict=False)
+    return [(target, value)]
+
+
+def _is_made(node: ast.expr) -> bool:
+    """Whether a call makes it: then it is a variable like others."""
+    return any(isinstance(each, ast.Call) for each in ast.walk(node))
+
+
 def _note_definitions(tree: ast.Module, known: _Known) -> None:
     """A function that changes settings does so where it is called."""
     for node in ast.walk(tree):
@@ -214,7 +205,7 @@ def _effects(tree: ast.AST, known: _Known) -> Iterator[str]:
     for node in ast.walk(tree):
         match node:
             case ast.Call(func=ast.Attribute(value=ast.Call(func=ast.Name("get_ipython")))):
-                effect, sweeping = _magic_effect(node)
+                effect, sweeping = magic_effect(node)
                 yield from (effect,) if effect else ()
                 yield from ("runs code by a magic",) if sweeping else ()
             case ast.Call(func=ast.Name(id=name)) if name in _PATCHING | {"exec", "eval"}:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
-from mlflowkit.nbrun.checkpoint import ambient, beside, randomness
-from mlflowkit.nbrun.checkpoint.keeper import HISTORY, SHOWN, Keeper, current
+from mlflowkit.nbrun.checkpoint import ambient, beside, imports, randomness
+from mlflowkit.nbrun.checkpoint.keeper import HISTORY, SHELLS, SHOWN, Keeper, current
 from mlflowkit.nbrun.checkpoint.memory import Blocks, DoesNotTravel
 from mlflowkit.nbrun.checkpoint.pickles import (
     Pickled,
@@ -19,7 +19,7 @@ from mlflowkit.nbrun.checkpoint.pickles import (
     from_bytes,
     to_bytes,
 )
-from mlflowkit.nbrun.checkpoint.store import Group, Step, differing, digest, fits
+from mlflowkit.nbrun.checkpoint.store import Group, Step, digest, fits
 from mlflowkit.nbrun.checkpoint.survey import reached
 from mlflowkit.nbrun.checkpoint.writing import MOST_SECONDS
 
@@ -46,6 +46,7 @@ def load(at: int | None, names: Sequence[str] | None, *, last: bool = False) -> 
             randomness.set_random(keeper.store.get(keeper.store.cells().random))
             return
         step = _step(keeper, at)
+        imports.import_again(imports.names_in(keeper, step))
         _bring_back(keeper, step, names)
         if last:
             _check_settings(keeper, step)
@@ -144,36 +145,58 @@ def _bring_shown(keeper: Keeper, step: Step) -> None:
     kept = {number: values[f"_{number}"] for number in step.outs if f"_{number}" in values}
     values.setdefault("_oh", {}).clear()
     values["_oh"].update(kept)
-    for name in ("_", "__", "___"):
-        if name in values and hasattr(shown, name):
-            setattr(shown, name, values[name])
+    for name in SHELLS:
+        if hasattr(shown, name):
+            setattr(shown, name, values.get(step.shown.get(name, name), ""))
     ours = {n: v for n, v in values.items() if SHOWN.fullmatch(n) or HISTORY.fullmatch(n)}
-    keeper.shell.user_ns_hidden.update(ours)
+    hidden = keeper.shell.user_ns_hidden
+    hidden.update(ours)
+    hidden.update(dict.fromkeys(step.taken))
 
 
 def _check_settings(keeper: Keeper, step: Step) -> None:
     now = ambient.probe(keeper.namespace)
-    known = {what: is_ for what, is_ in step.ambient.items() if what in now}
-    differ = differing(known, now)
+    differ = [what for what, is_ in step.ambient.items() if now.get(what) != is_]
     if differ:
         raise Doubt(f"{differ[0]} would not be as they were")
 
 
-def verify(at: int, names: Sequence[str]) -> None:
+def verify(at: int, names: Sequence[str], read: Sequence[str] = ()) -> None:
     """Did a replayed segment make what it had made?
+
+    Args:
+        at: Its last cell.
+        names: The variables that are meant.
+        read: Of the values that cells have shown, those that count; "Out": all.
 
     Raises:
         Doubt: no, or a variable is not there.
     """
-    keeper = current()
+    keeper, every = current(), not {"Out", "_oh"}.isdisjoint(read)
     for group in _step(keeper, at).groups:
-        if not group.exact or not fits(names, group):
+        meant = [n for n in group.names if every or n in read or not SHOWN.fullmatch(n)]
+        if not group.exact or not meant or not fits(names, group):
             continue
-        if not set(group.names) <= keeper.namespace.keys():
-            raise Doubt(f"{group.names[0]} was not made again")
+        if not keeper.namespace.keys() >= set(meant):
+            raise Doubt(f"{meant[0]} was not made again")
         try:
-            same = _equals(keeper, group, _as_now(keeper, group))
+            same = _came_out(keeper, group, meant)
         except (DoesNotTravel, TooCostly, OSError) as exc:
-            raise Doubt(f"{group.names[0]} {exc}") from exc
+            raise Doubt(f"{meant[0]} {exc}") from exc
         if not same:
-            raise Doubt(f"{group.names[0]} came out differently when it was made again")
+            raise Doubt(f"{meant[0]} came out differently when it was made again")
+
+
+def _came_out(keeper: Keeper, group: Group, meant: Sequence[str]) -> bool:
+    """Whether these variables of a group are what was stored."""
+    if len(meant) == len(group.names):
+        return _equals(keeper, group, _as_now(keeper, group))
+    buffers = [keeper.store.get(name) for name in group.buffers]
+    then = from_bytes(bytes(keeper.store.get(group.body)), buffers, keeper.namespace)
+    until = monotonic() + MOST_SECONDS
+    one, other = (
+        to_bytes(meant, keeper.namespace, Blocks(), until, values)
+        for values in (then, keeper.namespace)
+    )
+    same = [digest(b) for b in one.buffers] == [digest(b) for b in other.buffers]
+    return same and canonical(one.body) == canonical(other.body)

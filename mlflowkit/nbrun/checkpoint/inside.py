@@ -1,6 +1,6 @@
 """The kernel's side: after a cell, what it holds is stored; before one, it is had again.
 
-The execution calls `begin`, `after`, `load`, `verify` and `settle` silently. What goes
+The execution calls `begin`, `explain`, `after`, `load`, `verify` and `settle` silently. What goes
 wrong in `after` is noted and costs a checkpoint, never a cell; what goes wrong in `load`
 and `verify` is raised as `Doubt`, and the notebook is run from its beginning.
 """
@@ -13,11 +13,12 @@ from typing import Any
 
 from mlflowkit.nbrun.checkpoint import ambient, beside, randomness
 from mlflowkit.nbrun.checkpoint.bringing import Doubt, load, verify
+from mlflowkit.nbrun.checkpoint.imports import explain
 from mlflowkit.nbrun.checkpoint.keeper import Keeper, keepers
 from mlflowkit.nbrun.checkpoint.store import Store
 from mlflowkit.nbrun.checkpoint.writing import after, settle
 
-__all__ = ["Doubt", "Keeper", "after", "begin", "load", "settle", "verify"]
+__all__ = ["Doubt", "Keeper", "after", "begin", "explain", "load", "settle", "verify"]
 
 
 def begin(folder: str, *, always: bool, shell: Any = None) -> None:

@@ -13,6 +13,8 @@ from mlflowkit.nbrun.checkpoint.store import Store
 HISTORY: Final = re.compile(r"_i+|_i\d+|_[iod]h|In|Out|__\w+__|_exit_code")
 #: Values that cells have shown.
 SHOWN: Final = re.compile(r"_{1,3}|_\d+")
+#: The latest of them.
+SHELLS: Final = ("_", "__", "___")
 
 
 @dataclass(slots=True)

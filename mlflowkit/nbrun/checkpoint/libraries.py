@@ -25,7 +25,8 @@ def name_of(thing: object) -> str:
 
 
 def _numpy(numpy: Any) -> str:
-    return text_digest(repr(numpy.geterr()), repr(numpy.get_printoptions()))
+    call = name_of(numpy.geterrcall())
+    return text_digest(repr(numpy.geterr()), call, repr(numpy.get_printoptions()))
 
 
 def _pandas(_: Any) -> str:
@@ -42,8 +43,8 @@ def _flat(settings: Any) -> str:
 
 def _plain(value: object) -> str:
     """Its text, where that holds no address."""
-    plain = (str, int, float, bool, type(None), tuple, list)
-    return repr(value) if isinstance(value, plain) else name_of(value)
+    text = repr(value)
+    return name_of(value) if " at 0x" in text else text
 
 
 def _matplotlib(matplotlib: Any) -> str:
@@ -62,6 +63,11 @@ def _torch(torch: Any) -> list[str]:
         torch.is_grad_enabled(),
         torch.are_deterministic_algorithms_enabled(),
         torch.get_default_device() if hasattr(torch, "get_default_device") else "",
+        torch.get_float32_matmul_precision(),
+        torch.is_anomaly_enabled(),
+        torch.backends.cudnn.benchmark,
+        torch.backends.cudnn.deterministic,
+        vars(torch._tensor_str.PRINT_OPTS),
     )
     return [str(flag) for flag in flags]
 

@@ -5,6 +5,7 @@ Looks only; runs no code of a module.
 
 from __future__ import annotations
 
+import os
 import pickle
 import site
 import sys
@@ -26,7 +27,7 @@ def local_modules() -> dict[str, str]:
     found: dict[str, str] = {}
     for module in list(sys.modules.values()):
         path = getattr(module, "__file__", None)
-        if path and _is_local(path):
+        if path and is_local(path):
             try:
                 found[path] = digest(Path(path).read_bytes())
             except OSError:
@@ -34,17 +35,45 @@ def local_modules() -> dict[str, str]:
     return found
 
 
+#: What a kernel is made of.
+_NOT_OF_CELLS: Final = (
+    "mlflowkit",
+    "debugpy",
+    "pydev",
+    "_pydev",
+    "__main__",
+    "__mp_main__",
+)
+
+
+def loaded() -> bytes:
+    """The names of all modules that an import would bring again, in the order of importing."""
+    every = list(sys.modules.items())
+    return "\n".join(name for name, each in every if _is_named(name, each)).encode()
+
+
+def _is_named(name: str, module: object) -> bool:
+    if name.startswith(_NOT_OF_CELLS) or not isinstance(module, types.ModuleType):
+        return False
+    return getattr(vars(module).get("__spec__"), "name", None) == name
+
+
 _installed: list[str] = []
 
 
-def _is_local(path: str) -> bool:
+def is_local(path: str) -> bool:
     if not _installed:
         paths = sysconfig.get_paths()
         _installed.extend({paths["stdlib"], paths["platstdlib"], paths["purelib"]})
         _installed.extend([paths["platlib"], *site.getsitepackages()])
         _installed.append(site.getusersitepackages())
         _installed.append(str(Path(__file__).parents[2]))
-    return path.endswith(".py") and not path.startswith(tuple(_installed))
+    # What is not there as a file was made by a library (torch.ops).
+    return (
+        path.endswith(".py")
+        and os.path.isabs(path)
+        and not path.startswith(tuple(_installed))
+    )
 
 
 def states_of_modules() -> dict[str, Any]:
@@ -52,7 +81,7 @@ def states_of_modules() -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, module in list(sys.modules.items()):
         path = getattr(module, "__file__", None)
-        if path and name not in ("__main__", "__mp_main__") and _is_local(path):
+        if path and name not in ("__main__", "__mp_main__") and is_local(path):
             found[f"the state of module {name}"] = _state_of(module)
     return found
 
@@ -96,6 +125,29 @@ def patched(namespace: Mapping[str, Any]) -> dict[str, Any]:
         now, then = _functions_of(module), _seen[module.__name__]
         found += [f"{module.__name__}.{n}" for n in then if now.get(n) is not then[n]]
     return {"functions of modules": sorted(found)}
+
+
+_DATA_KINDS: Final = (str, int, float, bool, complex, bytes, type(None))
+
+
+def data_in(namespace: Mapping[str, Any]) -> dict[str, str]:
+    """As `data_of`, of the modules that are variables."""
+    return data_of(module.__name__ for module in _modules_in(namespace.values()))
+
+
+def data_of(names: Iterable[str]) -> dict[str, str]:
+    """The public constants of modules that are loaded, which a cell may have set."""
+    found = {name: sys.modules[name] for name in names if name in sys.modules}
+    return {name: _constants(vars(module)) for name, module in found.items()}
+
+
+def _constants(values: Mapping[str, object]) -> str:
+    said = [
+        f"{name}={value!r}"
+        for name, value in sorted(values.items())
+        if not name.startswith("_") and type(value) in _DATA_KINDS
+    ]
+    return text_digest(*said)
 
 
 def _modules_in(values: Iterable[object]) -> list[types.ModuleType]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
 
-from mlflowkit.nbrun.checkpoint.analysis import analyse
+from mlflowkit.nbrun.checkpoint.analysis import analyse, read_of_shown
 from mlflowkit.nbrun.checkpoint.earlier import earlier_cells, restored_from
 from mlflowkit.nbrun.checkpoint.plan import Now, Replay, ResumePlan, all_run, plan
 from mlflowkit.nbrun.checkpoint.store import Cells, Store, digest, text_digest
@@ -91,6 +91,8 @@ class CheckpointHooks:
         self._earlier = earlier_cells(before)
         self._kernel: Silent | None = None
         self._pending: Replay | None = None
+        #: Of the values that cells have shown, those that a cell reads.
+        self._read: list[str] = []
         self._loaded = False
         #: Seconds of the cells since the kernel was last asked to store what it holds.
         self._unkept = 0.0
@@ -114,7 +116,7 @@ class CheckpointHooks:
         self._kernel = kernel
         now = self._now()
         if self._resumes:
-            self.plan = self._planned(now)
+            self.plan = self._planned(now, await self._imported())
             self._say()
         then = self._store.cells()
         if self.plan.step is not None:  # the steps that stay began as they did
@@ -214,11 +216,21 @@ class CheckpointHooks:
             output=str(self._output),
         )
 
-    def _planned(self, now: Cells) -> ResumePlan:
+    async def _imported(self) -> dict[int, dict[str, Any]]:
+        """What imports set alone, where settings have changed."""
+        told = self._store.folder / "imports.json"
+        told.unlink(missing_ok=True)
+        await self._do("explain()")
+        with suppress(OSError, ValueError):
+            return {int(at): found for at, found in json.loads(told.read_text()).items()}
+        return {}
+
+    def _planned(self, now: Cells, imported: dict[int, dict[str, Any]]) -> ResumePlan:
         steps = self._store.steps()
         modules = {path: _file_digest(path) for step in steps for path in step.modules}
         facts = analyse(self._sources)
-        return plan(self._store.cells(), steps, Now(now, facts, modules))
+        self._read = sorted(read_of_shown(facts))
+        return plan(self._store.cells(), steps, Now(now, facts, modules, imported))
 
     def _say(self) -> None:
         counts = [self.plan.actions.count(each) for each in ("restore", "replay", "run")]
@@ -238,7 +250,8 @@ class CheckpointHooks:
     async def _verify(self) -> None:
         replay, self._pending = self._pending, None
         if replay is not None and replay.remade and replay.names is not None:
-            await self._do(f"verify({replay.cells[-1]}, {list(replay.names)!r})")
+            given = f"{replay.cells[-1]}, {list(replay.names)!r}, {self._read!r}"
+            await self._do(f"verify({given})")
 
     async def _do(self, call: str) -> None:
         if self._kernel is None:

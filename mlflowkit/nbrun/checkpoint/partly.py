@@ -13,7 +13,7 @@ import ast
 from collections.abc import Iterator
 from typing import Final
 
-from mlflowkit.nbrun.checkpoint.analysis import without_magics
+from mlflowkit.nbrun.checkpoint.magics import without_magics
 
 #: Methods that do something else when they are called a second time.
 _CHANGING: Final = frozenset(

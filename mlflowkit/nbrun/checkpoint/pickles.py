@@ -73,8 +73,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # untyped
         self._storages: dict[int, Storage] = {}
         self.result = Pickled(tuple(names), b"", self._buffers, {}, set(), exact=True)
 
-    def run(self) -> Pickled:
-        self.dump({name: self._namespace[name] for name in self.result.names})
+    def run(self, values: Mapping[str, Any]) -> Pickled:
+        self.dump({name: values[name] for name in self.result.names})
         body = self._file.getvalue()
         self.result.body = pickle.dumps((self._set_content, body), protocol=5)
         return self.result
@@ -183,19 +183,25 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # untyped
 
 
 def to_bytes(
-    names: Sequence[str], namespace: dict[str, Any], blocks: Blocks, until: float
+    names: Sequence[str],
+    namespace: dict[str, Any],
+    blocks: Blocks,
+    until: float,
+    values: Mapping[str, Any] | None = None,
 ) -> Pickled:
     """Pickle variables together.
 
     Args:
         until: By `monotonic`; after that it gives up.
+        values: Of these names, if they are not those of the namespace.
 
     Raises:
         DoesNotTravel: one of them holds what no other process can have.
         TooCostly: it takes too long.
     """
     try:
-        return _Pickler(names, namespace, blocks, until).run()
+        pickler = _Pickler(names, namespace, blocks, until)
+        return pickler.run(namespace if values is None else values)
     except (DoesNotTravel, TooCostly):
         raise
     except MemoryError as exc:

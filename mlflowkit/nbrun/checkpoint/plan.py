@@ -9,12 +9,12 @@ earlier one is taken; with none, all cells run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from mlflowkit.nbrun.checkpoint.analysis import CellFacts
-from mlflowkit.nbrun.checkpoint.store import Cells, Step, differing
+from mlflowkit.nbrun.checkpoint.store import DATA, Cells, Step
 
 Action = Literal["restore", "replay", "run"]
 
@@ -67,6 +67,10 @@ class Now:
     facts: Sequence[CellFacts]
     #: Hashes of the files of local modules that steps name.
     modules: dict[str, str] = field(default_factory=dict[str, str])
+    #: Step → what the settings are in a new kernel that has imported what it had.
+    imported: Mapping[int, Mapping[str, Any]] = field(
+        default_factory=dict[int, Mapping[str, Any]]
+    )
 
 
 def plan(then: Cells, steps: Sequence[Step], now: Now) -> ResumePlan:
@@ -92,7 +96,7 @@ def plan(then: Cells, steps: Sequence[Step], now: Now) -> ResumePlan:
         reason = why or "there is no checkpoint before the first cell that runs"
         return all_run(count, reason)
     reasons = (why,) if why else ()
-    replays = _replays(then, usable, now.facts)
+    replays = _replays(then, usable, now)
     again = {cell for replay in replays for cell in replay.cells}
     last = usable[-1].at
     actions: list[Action] = [
@@ -123,6 +127,45 @@ def _said(replay: Replay) -> str:
     return f"{which} of those that run: replayed, because {replay.why}"
 
 
+# ── settings ──
+
+
+def to_explain(then: Cells, steps: Sequence[Step]) -> list[int]:
+    """The steps before which settings changed: by imports alone?"""
+    before = [then.ambient, *(step.ambient for step in steps)]
+    pairs = zip(before, steps, strict=False)
+    return [step.at for was, step in pairs if was != step.ambient]
+
+
+def unexplained(
+    before: Mapping[str, Any], after: Mapping[str, Any], imported: Mapping[str, Any] | None
+) -> list[str]:
+    """The settings that changed, but for those that importing alone sets in the same way.
+
+    Args:
+        imported: Settings by the imports alone; None: that is not known. What is new came
+            with a library: where it is not known what that sets, it is compared at last.
+    """
+    was, is_ = _items(before), _items(after)
+    alone = _items(imported) if imported else {}
+    found = dict[str, None]()
+    for item, value in is_.items():
+        known = [each[item] for each in (was, alone) if item in each]
+        if known and value not in known:
+            found[item[0]] = None
+    gone = {what for what, part in was.keys() - is_.keys() if part and what in after}
+    return [*found, *sorted(gone - found.keys() - {DATA})]
+
+
+def _items(settings: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
+    """Settings, and the parts of those that have parts."""
+    found: dict[tuple[str, str], Any] = {}
+    for what, is_ in settings.items():
+        parts = is_.items() if isinstance(is_, dict) else [("", is_)]
+        found.update({(what, str(part)): value for part, value in parts})
+    return found
+
+
 # ── segments ──
 
 
@@ -137,10 +180,9 @@ class _Segment:
     changed: list[str]
 
 
-def _segments(
-    then: Cells, steps: Sequence[Step], facts: Sequence[CellFacts]
-) -> list[_Segment]:
+def _segments(then: Cells, steps: Sequence[Step], now: Now) -> list[_Segment]:
     found: list[_Segment] = []
+    facts = now.facts
     before: Step | None = None
     for step in steps:
         cells = tuple(range(0 if before is None else before.at + 1, step.at + 1))
@@ -152,7 +194,7 @@ def _segments(
             _with_uses(names, [step, *([before] if before else [])]),
             any(facts[at].sweeping for at in cells),
             [effect for at in cells for effect in facts[at].effects],
-            differing((before or then).ambient, step.ambient),
+            unexplained((before or then).ambient, step.ambient, now.imported.get(step.at)),
         )
         found.append(segment)
         before = step
@@ -178,12 +220,10 @@ def _with_uses(names: set[str], steps: Iterable[Step]) -> set[str]:
     return found
 
 
-def _replays(
-    then: Cells, steps: Sequence[Step], facts: Sequence[CellFacts]
-) -> list[Replay]:
+def _replays(then: Cells, steps: Sequence[Step], now: Now) -> list[Replay]:
     found: list[Replay] = []
     wanted = _stuck_names(steps[-1])
-    for segment in reversed(_segments(then, steps, facts)):
+    for segment in reversed(_segments(then, steps, now)):
         related = wanted | _mates(wanted, segment.before)
         known = _stuck_names(segment.before) if segment.before else set[str]()
         touched = sorted(

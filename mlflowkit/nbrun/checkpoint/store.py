@@ -16,7 +16,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -27,6 +27,8 @@ T = TypeVar("T")
 
 #: Left free on the disk.
 _SPARE_BYTES: Final = 256 * 1024 * 1024
+#: A setting: the constants of the modules that are variables, by their names.
+DATA: Final = "the data of modules"
 
 
 class Group(msgspec.Struct, frozen=True):
@@ -58,10 +60,16 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     ambient: dict[str, Any] = {}
     #: Files of local modules that were loaded, with their content's hash.
     modules: dict[str, str] = {}
+    #: Blob: the names of the modules that were loaded.
+    loaded: str = ""
     #: Executed code and which of it showed a value, as the shell counts.
     inputs: tuple[str, ...] = ()
     outs: tuple[int, ...] = ()
     count: int = 1
+    #: Which variables hold what the shell will show as `_`, `__` and `___`.
+    shown: dict[str, str] = {}
+    #: Those of them that a cell has bound: the shell leaves them alone.
+    taken: tuple[str, ...] = ()
     #: What was pushed so far.
     pushed: dict[str, Any] = {}
     #: Seconds of its cells.
@@ -173,7 +181,7 @@ class Store:
                 path.unlink(missing_ok=True)
         needed = {self.cells().random}
         for step in self.steps():
-            needed.add(step.random)
+            needed |= {step.random, step.loaded}
             for group in step.groups:
                 needed |= {group.body, *group.buffers}
         for path in (self.folder / "blobs").glob("*"):
@@ -185,9 +193,9 @@ class Store:
     def write_cells(self, cells: Cells) -> None:
         self._write(self.folder / "cells.json", msgspec.json.encode(cells))
 
-    def write_kernel(self, facts: dict[str, Any]) -> None:
+    def write_kernel(self, facts: dict[str, Any], name: str = "kernel") -> None:
         """What a kernel tells of itself: `kernel`, `inputs`; see `Cells`."""
-        self._write(self.folder / "kernel.json", msgspec.json.encode(facts))
+        self._write(self.folder / f"{name}.json", msgspec.json.encode(facts))
 
     def cells(self) -> Cells:
         """What the steps belong to; empty if that is not known."""
@@ -277,11 +285,6 @@ def digest(*parts: Any) -> str:
 def text_digest(*texts: str) -> str:
     """The same for texts."""
     return digest(*(len(t).to_bytes(8, "big") + t.encode(errors="replace") for t in texts))
-
-
-def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """The settings that changed. A library that was only now imported has changed nothing."""
-    return [what for what, is_ in after.items() if what in before and before[what] != is_]
 
 
 def fits(names: Iterable[str], group: Group) -> bool:

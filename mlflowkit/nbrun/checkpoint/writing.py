@@ -19,7 +19,7 @@ from typing import Any, Final, NoReturn
 import msgspec
 
 from mlflowkit.nbrun.checkpoint import ambient, beside, modules, randomness
-from mlflowkit.nbrun.checkpoint.keeper import Keeper, current
+from mlflowkit.nbrun.checkpoint.keeper import SHELLS, Keeper, current
 from mlflowkit.nbrun.checkpoint.pickles import Pickled, TooCostly
 from mlflowkit.nbrun.checkpoint.store import Group, Step, Store, digest
 from mlflowkit.nbrun.checkpoint.survey import Survey, survey
@@ -80,9 +80,31 @@ def _facts(keeper: Keeper, at: int, here: dict[str, Any]) -> Step:
         inputs=tuple(shell.history_manager.input_hist_parsed[1:]),
         outs=tuple(key for key in keeper.namespace.get("_oh", {}) if isinstance(key, int)),
         count=shell.execution_count,
+        shown=_shown(keeper),
+        taken=tuple(name for name in SHELLS if _is_taken(keeper, name)),
         pushed=beside.pushed(),
         seconds=keeper.seconds,
     )
+
+
+def _shown(keeper: Keeper) -> dict[str, str]:
+    """Which variables hold the values that the shell showed last."""
+    hook, values, found = keeper.shell.displayhook, keeper.namespace, dict[str, str]()
+    numbered = [f"_{number}" for number in reversed(values.get("_oh", {}))]
+    for name in SHELLS:
+        shown = getattr(hook, name, None)
+        same = (each for each in (name, *numbered) if values.get(each, hook) is shown)
+        found[name] = next(same, "")
+    return found
+
+
+def _is_taken(keeper: Keeper, name: str) -> bool:
+    """Whether a cell has given it a value (`for _ in …`)."""
+    if name not in keeper.namespace:
+        return False
+    hidden, hook = keeper.shell.user_ns_hidden, keeper.shell.displayhook
+    own = hidden[name] if name in hidden else getattr(hook, name, None)
+    return own is not keeper.namespace[name]
 
 
 def may_fork() -> bool:
@@ -105,11 +127,11 @@ def _in_child(keeper: Keeper, work: Callable[[], bool]) -> bool:
         keeper.writers[pid] = keeper.seconds
         ambient.own_children.add(pid)
         return True
-    _leave_with(work)
+    leave_with(work)
 
 
-def _leave_with(work: Callable[[], bool]) -> NoReturn:
-    """In the child: nothing of the kernel is touched, and nothing is run at its end."""
+def leave_with(work: Callable[[], bool]) -> NoReturn:
+    """In a fork: nothing of the kernel is touched, and nothing is run at its end."""
     status = 1
     try:
         gc.disable()  # what is thrown away here lives on there
@@ -175,6 +197,7 @@ def _stored(keeper: Keeper, facts: Step, random: bytes, seconds: float) -> str:
         stuck=tuple(found.stuck),
         why=found.why,
         random=store.put(random),
+        loaded=store.put(modules.loaded()),
     )
     store.add(step)
     return ""

@@ -19,7 +19,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflowkit.core.secret import holds_handle
-from mlflowkit.nbrun import iofolder, kernel_forked, kernels
+from mlflowkit.nbrun import iofolder, kernel_forked, kernel_place, kernels
 from mlflowkit.nbrun.cells import is_run
 from mlflowkit.nbrun.checkpoint.outside import ResumeDoubted
 from mlflowkit.nbrun.hooks import Answer, CellHooks, Restored
@@ -109,11 +109,13 @@ class SharedPrefix:
             raise NoForkedKernel("a person's start-up files run in its kernel")
         io = await asyncio.to_thread(self._folder, folder, env[iofolder.ENV_FOLDER])
         wanted = self._wanted(wish, io)
-        told = await self._made(wanted)
+        # Another one serves new kernels as soon as something is installed or edited.
+        place = kernel_place.here()
+        told = await self._made(wanted, place)
         self._cells = {each["index"]: _restored(each) for each in told["cells"]}
         own = {name: value for name, value in wish.late_env.items() if name in _OWN}
         ready = replace(wish, late_env=own, prefix=wanted["key"], preload=())
-        kernel = await kernel_forked.start_order(ready, folder / "kernel.log")
+        kernel = await kernel_forked.start_order(ready, folder / "kernel.log", place)
         self._made_by = str(told["label"])
         count = len(self._cells)
         log.info("%d cells were run once, by %s, for all", count, self._made_by)
@@ -152,7 +154,7 @@ class SharedPrefix:
         label = self._shared.instance
         return {**same, "late_env": late, "key": key, "label": label, "io": str(io)}
 
-    async def _made(self, wanted: Message) -> Message:
+    async def _made(self, wanted: Message, place: kernel_place.Place) -> Message:
         """Wait until it is made.
 
         Raises:
@@ -161,7 +163,7 @@ class SharedPrefix:
         seconds = self._patience()
         until, pause = monotonic() + seconds, _SHORTEST_LOOK
         while monotonic() < until:
-            told = await asyncio.to_thread(_ask, wanted)
+            told = await asyncio.to_thread(_ask, wanted, place)
             if told["state"] == "ready":
                 return told
             if told["state"] == "alone":
@@ -225,8 +227,8 @@ def shared_hooks(
     return SharedPrefix(order, notebook, otherwise)
 
 
-def _ask(wanted: Message) -> Message:
-    told, files = connect().prefix(wanted)
+def _ask(wanted: Message, place: kernel_place.Place) -> Message:
+    told, files = connect(place).prefix(wanted)
     for fd in files:
         size = os.fstat(fd).st_size
         told["cells"] = json.loads(os.pread(fd, size, 0))  # others read it, too

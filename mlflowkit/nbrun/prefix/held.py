@@ -35,6 +35,8 @@ IDLE_SECONDS: Final = 60.0
 _FORSAKEN_SECONDS: Final = 10.0
 #: Between two instances of a sweep; after it, another prefix may have the place.
 _BETWEEN_SECONDS: Final = 1.0
+#: Who was told that it is ready comes for a kernel, on a busy machine not at once.
+_PROMISED_SECONDS: Final = 30.0
 #: Why there is none is remembered so long.
 _REMEMBERED_SECONDS: Final = 900.0
 
@@ -52,6 +54,8 @@ class Prefix(Template):
         self.why = ""
         self.ready = False
         self._out: list[Forked] = []
+        #: Those that were told that it is ready, and have not come yet.
+        self._promised = 0
         names = ("cwd", "umask", "args", "cells", "io")
         order = {name: wanted[name] for name in names}
         self._link.send({**order, "env": wanted["late_env"]})
@@ -75,6 +79,7 @@ class Prefix(Template):
     def take(self, kind: Kind, make: Callable[[], Forked]) -> Forked:
         taken = super().take(kind, make)
         self._out.append(taken)
+        self._promised = max(self._promised - 1, 0)
         return taken
 
     def is_unused(self, seconds: float) -> bool:
@@ -83,6 +88,12 @@ class Prefix(Template):
         if self._out:
             self.used_at = monotonic()
         return monotonic() - self.used_at > seconds
+
+    def may_go(self) -> bool:
+        """Another one may have its place: nobody waits for it, and nobody is on the way."""
+        if not self.ready:
+            return self.is_unused(_FORSAKEN_SECONDS)
+        return self.is_unused(_PROMISED_SECONDS if self._promised else _BETWEEN_SECONDS)
 
     def is_idle(self) -> bool:
         """Nobody needs it."""
@@ -94,6 +105,7 @@ class Prefix(Template):
             return {"state": "alone", "why": self.why}, []
         if not self.ready or self.record is None:
             return {"state": "running"}, []
+        self._promised += 1
         return {"state": "ready", "label": self.label}, [self.record]
 
 
@@ -136,7 +148,7 @@ class Prefixes:
             used = sum(map(processes.resident_bytes, pids))
             if len(pids) < MOST and used < total * _MEMORY_SHARE:
                 return
-            if self._held[key].is_unused(_BETWEEN_SECONDS):
+            if self._held[key].may_go():
                 self._let_go(key)
         pids = self.pids()
         if len(pids) >= MOST:

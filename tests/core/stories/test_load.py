@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from mlflowkit.core.decisions import CloseRun, Kill
-from mlflowkit.core.events import CancelAsked, TimePassed
+from mlflowkit.core.events import CancelAsked, RetryAsked, TimePassed
 from mlflowkit.core.machine import Run, RunRow, replay
+from mlflowkit.core.spec import RetryPolicy
 from mlflowkit.core.states import RunState
 from tests.core.world import RUN, World, anatomy, dag
 
@@ -84,3 +85,24 @@ def test_the_attempts_that_are_out_are_known_after_a_crash() -> None:
     world.reload()
     assert set(world.run.live_attempts()) == out
     assert world.run.out == len(out) == 2
+
+
+def test_a_deadline_that_a_retry_has_moved_rings_for_nobody_loaded_or_not() -> None:
+    """All are late: that of before (12:01:00), the task's next try (12:01:45), the deadline
+    (12:01:50). The try was due first, and is cancelled before it has begun."""
+    for loaded in (False, True):
+        policy = RetryPolicy(retries=1, retry_delay=timedelta(seconds=10))
+        minute = timedelta(minutes=1)
+        world = World(dag("load", retry=policy, dagrun_timeout=minute))
+        world.places(1)
+        world.wait(seconds=50)
+        world.fail("load", retryable=False)
+        world.tell(RetryAsked())
+        world.places(1)
+        world.now += timedelta(seconds=45)
+        world.fail("load")
+        if loaded:
+            world.reload()
+        assert world.wait(seconds=30) == [CloseRun(RunState.FAILED)]
+        assert world.states() == {"load": "skipped"}
+        assert world.reason("load") == "cancelled"

@@ -92,3 +92,46 @@ def test_a_run_that_goes_on_still_waits_for_its_past() -> None:
     assert world.launched() == []
     _settle(world, "load")
     assert world.launched() == ["load"]
+
+
+def test_what_a_run_that_has_ended_hears_of_its_past_is_lost_and_is_told_again() -> None:
+    """As the engine does, of each run that goes on."""
+    world = World(
+        dag(
+            "load > fit > total; load > total",
+            mapped={"load": 2, "fit": "load", "total": "fit"},
+            each={"load": {"setup": True}},
+            rules={"total": "always"},
+        ),
+        waits_past=("fit",),
+    )
+    world.tell(CancelAsked())
+    _settle(world, "fit")
+    assert not world.outcome
+    world.tell(RetryAsked())
+    assert world.launched() == ["load[0]", "load[1]"]
+    world.succeed("load[0]", "load[1]")
+    assert world.states() == {
+        "load[0]": "success",
+        "load[1]": "success",
+        "fit": "none",
+        "total": "none",
+    }
+    world.reload()
+    assert world.launched() == []
+    _settle(world, "fit")
+    assert world.launched() == ["fit[0]", "fit[1]"]
+    world.succeed("fit[0]", "fit[1]")
+    assert world.launched() == ["total[0]", "total[1]"]
+    world.succeed("total[0]")
+    assert world.succeed("total[1]") == [CloseRun(RunState.SUCCESS)]
+    assert world.states() == {
+        "load[0]": "success",
+        "load[1]": "success",
+        "fit": "removed",
+        "fit[0]": "success",
+        "fit[1]": "success",
+        "total": "removed",
+        "total[0]": "success",
+        "total[1]": "success",
+    }

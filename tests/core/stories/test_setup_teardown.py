@@ -307,15 +307,16 @@ def test_a_cancel_clears_away_after_a_mapped_group_that_had_ended_once_before_it
     None
 ):
     """The row that stood for the whole task is gone: it says nothing of its instances."""
-    drawing = "make > work > clear; make > clear"
+    drawing = "make > work > clear; make > clear; other > clear"
     world = World(
         _spec(drawing, mapped={"work": "make", "clear": "make"}, group="work clear")
     )
     world.tell(CancelAsked())
     world.tell(RetryAsked())
-    world.places(1)
+    world.places(2)
     world.succeed("make", length=2)
     assert world.states()["work"] == "removed"
+    world.succeed("other")
     world.tell(CancelAsked())
     assert world.states()["work[0]"] == "skipped"
     assert world.launched() == ["clear[0]", "clear[1]"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlflowkit.nbrun.checkpoint.analysis import analyse
+from mlflowkit.nbrun.checkpoint.analysis import analyse, read_of_shown
 
 IMPORTS = "import numpy as np, pandas as pd, os, sys\nimport matplotlib.pyplot as plt"
 
@@ -28,6 +28,12 @@ IMPORTS = "import numpy as np, pandas as pd, os, sys\nimport matplotlib.pyplot a
         ("plt.style.use('ggplot')", ("calls matplotlib.pyplot.style.use",)),
         ("plt.rcParams['a'] = 1", ("sets matplotlib.pyplot.rcParams",)),
         ("setattr(np, 'mean', max)", ("calls setattr",)),
+        ("m = np; m.mean = max", ("sets numpy.mean",)),
+        ("rc = plt.rcParams; rc['a'] = 1", ("sets matplotlib.pyplot.rcParams",)),
+        ("a, b = np, pd; b.set_option('a', 1)", ("calls pandas.set_option",)),
+        ("if (m := pd): m.options.width = 3", ("sets pandas.options.width",)),
+        ("seed = np.random.seed; seed(1)", ()),
+        ("ax = plt.gca(); ax.x = 1", ()),
         ("%load_ext autoreload", ("uses %load_ext",)),
         ("%matplotlib inline", ("uses %matplotlib",)),
         ("%%cython\nx", ("uses %%cython",)),
@@ -67,6 +73,13 @@ def test_names_are_those_that_it_reads_binds_and_deletes(
     cell: str, names: set[str]
 ) -> None:
     assert analyse([cell])[0].names == names
+
+
+def test_shown_values_are_read_until_a_cell_binds_their_name() -> None:
+    cells = ["for _ in range(3): pass", "print(_, _2)"]
+    assert read_of_shown(analyse(cells)) == {"_2"}
+    assert read_of_shown(analyse(["Out[1]", "print(_)", *cells])) == {"Out", "_", "_2"}
+    assert read_of_shown(analyse(["globals()"])) == {"Out"}
 
 
 @pytest.mark.parametrize(

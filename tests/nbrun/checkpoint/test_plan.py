@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlflowkit.nbrun.checkpoint.analysis import CellFacts, analyse
-from mlflowkit.nbrun.checkpoint.plan import Now, ResumePlan, plan
+from mlflowkit.nbrun.checkpoint.plan import Now, ResumePlan, plan, unexplained
 from mlflowkit.nbrun.checkpoint.store import Cells, Group, Step, text_digest
 
 
@@ -39,6 +39,19 @@ def test_what_travels_is_restored_and_the_cell_of_what_does_not_is_replayed() ->
     (replay,) = found.replays
     assert (replay.before, replay.cells, replay.remade) == (0, (1,), ("gen",))
     assert replay.names == ("a", "gen", "iter")
+
+
+def test_what_importing_sets_alone_is_no_change_and_all_else_is() -> None:
+    before = {"cwd": "/", "logging": {"": "30", "a": "10"}}
+    after = {"cwd": "/", "logging": {"": "30", "a": "10", "b": "20"}, "torch": "float32"}
+    assert unexplained(before, after, None) == []  # it is compared at last
+    assert unexplained(before, after, after) == []
+    wide = {**after, "torch": "float64"}
+    assert unexplained(before, wide, after) == ["torch"]
+    assert unexplained(before, {**after, "cwd": "/tmp"}, after) == ["cwd"]
+    louder = {**after, "logging": {"": "10", "a": "10", "b": "20"}}
+    assert unexplained(before, louder, after) == ["logging"]
+    assert unexplained(after, before, None) == ["logging"]
 
 
 def test_cells_without_a_step_between_them_are_replayed_together() -> None:

@@ -162,6 +162,65 @@ def test_settings_that_a_cell_changes_are_changed_again(tmp_path: Path) -> None:
     assert ran.printed(5) == "7 fast [5]\n[0, 50] [100, 1]\n"
 
 
+def test_settings_that_no_name_in_a_cell_gives_away_are_set_again(tmp_path: Path) -> None:
+    (tmp_path / "setting.py").write_text(
+        "def third(m): m.ONE_THIRD = 0.5\ndef numpy(m): m.seterr(all='ignore')\n"
+        "def size(m): m.rcParams['font.size'] = 20\n"
+    )
+    cells = [
+        "import colorsys, numpy as np, pandas as pd, setting\n%load_ext autoreload",
+        "setting.third(colorsys)\nnone = None",
+        "import matplotlib; none = setting.size(matplotlib)",
+        f"{COSTLY}\nx = np.arange(5)",
+        "m = colorsys; m.ONE_SIXTH = 0.25",
+        "options, one = pd.options.display, 1; options.max_rows = 7",
+        "none = setting.numpy(np)",
+        f"{COSTLY}\nseed = np.random.seed; seed(5)\nimport warnings; warnings.simplefilter('error')",
+    ]
+    shows = "print(colorsys.ONE_THIRD, colorsys.ONE_SIXTH, pd.get_option('display.max_rows'), " \
+        "matplotlib.rcParams['font.size'], np.geterr()['over'], warnings.filters[0][0])\n" \
+        "print(np.random.RandomState(5).rand() == np.random.rand())"  # fmt: skip
+    attempt(tmp_path, *cells, "1 / 0", checkpoint="always")
+    ran = attempt(tmp_path, *cells, shows, resume=True)
+    assert ran.error is None
+    assert ran.printed(8) == "0.5 0.25 7 20.0 ignore error\nTrue\n"
+    said = [*ran.notebook.metadata.mlflowkit["reasons"]]
+    again = ["completed", "completed", "completed", "restored", *["completed"] * 3]
+    assert ran.statuses() == [*again, "restored", "completed"], said
+    assert said[1:] == [
+        f"cell {at} of those that run: replayed, because it {why}"
+        for at, why in {
+            1: "uses %load_ext",
+            2: "calls setting.third",
+            3: "changed matplotlib's settings",
+            5: "sets colorsys.ONE_SIXTH",
+            6: "sets pandas.options.display.max_rows",
+            7: "changed numpy's settings",
+        }.items()
+    ]
+
+
+def test_what_a_cell_shows_has_to_come_out_the_same_only_where_another_one_reads_it(
+    tmp_path: Path,
+) -> None:
+    draws = (
+        "import time\nnumbers = iter(range(9))\ndef draw():\n"
+        "    for _ in range(2): next(numbers)\n    return time.perf_counter()\ndraw()"
+    )
+    for binds, reads in (("for _ in range(3): pass", "next(numbers)"), ("", "print(_)")):
+        cells = [draws, f"{COSTLY}\n{binds}\nn = 1", "n"]
+        failed = attempt(tmp_path, *cells, "1 / 0", reads, checkpoint="always")
+        assert failed.statuses()[3:] == ["failed", "not run"]
+        ran = attempt(tmp_path, *cells, "'more'", f"{reads}\nprint(_)", resume=True)
+        said = ran.notebook.metadata.mlflowkit["reasons"]
+        if binds:  # the shell leaves a name alone that a cell has bound
+            restored = ["completed", "restored", "restored", "completed", "completed"]
+            assert (ran.statuses(), ran.printed(4)) == (restored, "2\n"), said
+        else:
+            why = "_ came out differently when it was made again"
+            assert (ran.statuses(), said) == (["completed"] * 5, [f"all cells ran: {why}"])
+
+
 def test_a_checkpoint_that_was_damaged_costs_a_run_of_all_cells(tmp_path: Path) -> None:
     cells = [f"{COSTLY}\nx = bytes(100_000)", f"{COSTLY}\nprint('again')"]
     attempt(tmp_path, *cells, "1 / 0")

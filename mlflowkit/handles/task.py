@@ -15,20 +15,20 @@ import msgspec
 from mlflowkit.artifacts import serializers
 from mlflowkit.artifacts.files import FileArtifacts
 from mlflowkit.authoring.runtime import part
-from mlflowkit.cell_waits import naps
 from mlflowkit.core.spec import RETURN_VALUE, UNMAPPED
 from mlflowkit.core.states import ENDED, TaskState
 from mlflowkit.core.values import StoredValue
 from mlflowkit.core.view import TaskView
 from mlflowkit.errors import RunInterrupted, UnknownXCom, XComNotThere
-from mlflowkit.executed_notebook import ExecutedNotebook
+from mlflowkit.handles.cell_waits import naps
+from mlflowkit.handles.executed_notebook import ExecutedNotebook
+from mlflowkit.handles.task_actions import TaskActions
 from mlflowkit.home_store import database
 from mlflowkit.store import reading, xcoms
 from mlflowkit.store.reading import AttemptView
-from mlflowkit.task_actions import TaskActions
 
 if TYPE_CHECKING:
-    from mlflowkit.run_handle import RunHandle
+    from mlflowkit.handles.run import RunHandle
 
 #: Between two looks at the store.
 LOOK_SECONDS = 0.02

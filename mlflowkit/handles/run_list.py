@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mlflowkit.authoring.runtime import part
+from mlflowkit.handles.run import RunHandle
 from mlflowkit.home_store import database
-from mlflowkit.run_handle import RunHandle
 from mlflowkit.store import reading
 from mlflowkit.store.reading import RunSummary
 

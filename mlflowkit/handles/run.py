@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from mlflowkit.authoring.runtime import part
-from mlflowkit.cell_waits import listening, naps
 from mlflowkit.core.spec import UNMAPPED
 from mlflowkit.core.view import RunView, TaskView
 from mlflowkit.engine.client import EngineClient, ensure_engine
@@ -23,13 +22,14 @@ from mlflowkit.errors import (
     RunNotFound,
     TaskNotInRun,
 )
+from mlflowkit.handles.again import Wish, run_again
+from mlflowkit.handles.cell_waits import listening, naps
+from mlflowkit.handles.failure import failure_of
+from mlflowkit.handles.task import LOOK_SECONDS, TaskHandle
 from mlflowkit.home_store import database
-from mlflowkit.run_again import Wish, run_again
-from mlflowkit.run_failure import failure_of
 from mlflowkit.store import reading
 from mlflowkit.store.cleaning import cleaned_at
 from mlflowkit.store.runs import spec_of
-from mlflowkit.task_handle import LOOK_SECONDS, TaskHandle
 
 
 class RunHandle:

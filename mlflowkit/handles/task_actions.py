@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from mlflowkit.core.spec import UNMAPPED, instance_name
 from mlflowkit.errors import BadOption, NotCancelled, NotMarked
-from mlflowkit.run_again import Wish, ended_run, only_bad, refuse
+from mlflowkit.handles.again import Wish, ended_run, only_bad, refuse
 
 if TYPE_CHECKING:
-    from mlflowkit.run_handle import RunHandle
+    from mlflowkit.handles.run import RunHandle
 
 
 class TaskActions:

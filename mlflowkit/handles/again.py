@@ -24,12 +24,12 @@ from mlflowkit.errors import (
     RunStillRunning,
     TaskNotInRun,
 )
+from mlflowkit.handles.request import retry_code
 from mlflowkit.home_store import database
-from mlflowkit.run_request import retry_code
 from mlflowkit.store.runs import load_run, spec_of
 
 if TYPE_CHECKING:
-    from mlflowkit.run_handle import RunHandle
+    from mlflowkit.handles.run import RunHandle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

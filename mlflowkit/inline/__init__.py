@@ -34,12 +34,12 @@ from mlflowkit.engine.owned import OwnedRun
 from mlflowkit.engine.services import ServiceProcesses
 from mlflowkit.errors import InternalError, RunFailed
 from mlflowkit.executors.reports import report_of
-from mlflowkit.inline_code import DagCode
-from mlflowkit.inline_options import files_standing_in, logical_date, marked_successful
-from mlflowkit.inline_timeout import Limit
-from mlflowkit.inline_values import MemoryValues, MemoryXComs
+from mlflowkit.handles.request import moments, params_as_json
+from mlflowkit.inline.code import DagCode
+from mlflowkit.inline.options import files_standing_in, logical_date, marked_successful
+from mlflowkit.inline.timeout import Limit
+from mlflowkit.inline.values import MemoryValues, MemoryXComs
 from mlflowkit.ports import LaunchOrder, Report
-from mlflowkit.run_request import moments, params_as_json
 from mlflowkit.store.runs import StoredRun
 from mlflowkit.store.vault import ANSWERS as SECRET_QUESTIONS
 from mlflowkit.surroundings import surroundings

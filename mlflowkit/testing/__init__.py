@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from mlflowkit.core.stubs import Outcome
 from mlflowkit.errors import RunFailed
-from mlflowkit.testing_home import fresh_home
-from mlflowkit.testing_stubs import (
+from mlflowkit.testing.home import fresh_home
+from mlflowkit.testing.stubs import (
     FrozenTime,
     frozen_time,
     stub_connections,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from mlflowkit.authoring.dag import DAG
     from mlflowkit.inline import TestRun
-    from mlflowkit.testing_notebook import NotebookResult
+    from mlflowkit.testing.notebook import NotebookResult
 
 __all__ = [
     "DagRunner",
@@ -66,7 +66,7 @@ def run_dag(
     """
     from mlflowkit.authoring.params import validate_params
     from mlflowkit.inline import TestRun
-    from mlflowkit.inline_options import checked_options, files_standing_in
+    from mlflowkit.inline.options import checked_options, files_standing_in
 
     asked = {**(options.pop("run_conf", None) or {}), **(params or {})}
     checked_options(options)
@@ -149,8 +149,8 @@ def run_task(
         TaskSkipped, TaskRescheduled: it skipped itself, or wants to look again later.
         Exception: whatever the task raised.
     """
-    from mlflowkit.inline_options import checked_options
-    from mlflowkit.inline_task import one_task
+    from mlflowkit.inline.options import checked_options
+    from mlflowkit.inline.task import one_task
 
     checked_options(options)
     with one_task(dag, params=params, xcoms=xcoms, options=options) as run:
@@ -194,7 +194,7 @@ def run_notebook(
         ParameterError, NotebookError: it cannot be run. Nothing has run.
     """
     from mlflowkit.core.secret import secret
-    from mlflowkit.testing_notebook import execute, notebook_file
+    from mlflowkit.testing.notebook import execute, notebook_file
 
     hidden = {f"_test_secret_{name}": text for name, text in (secrets or {}).items()}
     handles = {name: secret(f"var:_test_secret_{name}") for name in secrets or {}}

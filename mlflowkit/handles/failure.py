@@ -20,7 +20,7 @@ from mlflowkit.errors import RunFailed, TaskFailed
 from mlflowkit.store.reading import AttemptView
 
 if TYPE_CHECKING:
-    from mlflowkit.run_handle import RunHandle
+    from mlflowkit.handles.run import RunHandle
 
 
 def failure_of(run: RunHandle, view: RunView) -> RunFailed:

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import msgspec
 
-from mlflowkit.cell_waits import naps
 from mlflowkit.core.planner import backfill_infos
 from mlflowkit.core.spec import DagSpec, RunId
 from mlflowkit.core.states import RUN_ENDED
@@ -23,9 +22,10 @@ from mlflowkit.core.timetable import Timetable, is_custom, timetable_from_json
 from mlflowkit.engine.client import ensure_engine
 from mlflowkit.engine.locks import engine_alive
 from mlflowkit.errors import BadBackfill, RunInterrupted
+from mlflowkit.handles.cell_waits import naps
+from mlflowkit.handles.schedule import zone_of
 from mlflowkit.home_store import database
 from mlflowkit.ports import RunRequest
-from mlflowkit.schedule_handle import zone_of
 from mlflowkit.store import backfills, planned
 from mlflowkit.store.backfills import Order, Outcome, RunProgress
 

@@ -21,7 +21,7 @@ from mlflowkit.errors import (
     TaskSkipped,
 )
 from mlflowkit.inline import TestRun
-from mlflowkit.inline_options import files_standing_in
+from mlflowkit.inline.options import files_standing_in
 from mlflowkit.worker.attempt import Attempt
 from mlflowkit.worker.protocol import Ended
 
