@@ -51,6 +51,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def at_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOWKIT_HOME", str(home))
     monkeypatch.setenv("MLFLOWKIT_KILL_GRACE", "PT0.3S")
+    monkeypatch.setenv("MLFLOWKIT_PARALLELISM", "4")  # on a machine of any size
 
 
 def states(run: RunHandle) -> dict[str, str]:
