@@ -8,10 +8,11 @@ held against the notebook then.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from mlflowkit.nbrun.code_names import names_bound
 from mlflowkit.nbrun.parameters import without_magics
 
 #: Literals whose type the name that they are given to surely has.
@@ -54,7 +55,7 @@ def variables_of(cells: Sequence[str]) -> Variables:
         name = _captured(code)
         trees += [ast.parse(f"{name} = capture()")] if name else []
     more = more or any(_makes_others(node) for tree in trees for node in ast.walk(tree))
-    stored = [name for tree in trees for name in _stored(tree)]
+    stored = [name for tree in trees for name in names_bound(tree)]
     said = {name: kind for tree in trees for name, kind in said_types(tree).items()}
     types = {n: said.get(n, "") if stored.count(n) == 1 else "" for n in {*stored}}
     return Variables(types, more)
@@ -86,28 +87,6 @@ def _captured(code: str) -> str:
     if not first.startswith("%%capture"):
         return ""
     return next((word for word in first.split()[1:] if word.isidentifier()), "")
-
-
-def _stored(tree: ast.Module) -> Iterator[str]:
-    """Every name that is bound anywhere, as often as it is."""
-    for node in ast.walk(tree):
-        match node:
-            case ast.Name(id=name, ctx=ast.Store()):
-                yield name
-            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
-                yield name
-            case ast.ClassDef(name=name) | ast.ExceptHandler(name=str(name)):
-                yield name
-            case ast.alias(name=name, asname=asname):
-                yield asname or name.partition(".")[0]
-            case ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
-                yield name
-            case ast.MatchMapping(rest=str(name)):
-                yield name
-            case ast.Global(names=names):
-                yield from names
-            case _:
-                pass
 
 
 def _makes_others(node: ast.AST) -> bool:

@@ -36,13 +36,14 @@ threads = [threading.Thread(target=lambda: found.append(float((torch.ones(300, 3
 pairs = torch.utils.data.DataLoader(list(range(8)), batch_size=4, num_workers=2)
 print(found, [batch.tolist() for batch in pairs], torch.get_num_threads())"""
 LAST_WISHES = """import atexit, weakref
+from torch import library as operators
 class Thing:
     def __del__(self): open({0!r}, 'a').write('deleted ')
 thing = Thing()
 other = torch.ones(2)
 weakref.finalize(other, lambda: open({0!r}, 'a').write('finalized '))
 atexit.register(lambda: open({0!r}, 'a').write('exit '))
-torch.library.define('mine::twice', '(Tensor x) -> Tensor')
+operators.define('mine::twice', '(Tensor x) -> Tensor')
 file = open({0!r} + '.open', 'w'); file.write('unflushed');"""
 
 

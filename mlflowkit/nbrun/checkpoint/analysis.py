@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from mlflowkit.nbrun.checkpoint.magics import magic_effect, without_magics
+from mlflowkit.nbrun.code_names import names_bound
 
 #: Calls into these change no state of a module that a checkpoint would miss.
 _HARMLESS: Final = (
@@ -90,7 +91,7 @@ def _facts(source: str, known: _Known) -> CellFacts:
     for note in (_note_import, _note_alias):
         for node in ast.walk(tree):
             note(node, known)
-    names = frozenset(_names(tree))
+    names = frozenset(names_bound(tree, and_read=True))
     found = list(dict.fromkeys([*effects, *_effects(tree, known)]))
     _note_definitions(tree, known)
     called = [e for name in names for e in known.effects.get(name, ())]
@@ -105,29 +106,6 @@ def _facts(source: str, known: _Known) -> CellFacts:
 
 
 # ── names ──
-
-
-def _names(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
-        match node:
-            case ast.Name(id=name):
-                yield name
-            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
-                yield name
-            case ast.AsyncFunctionDef(name=name):
-                yield name
-            case ast.Global(names=names) | ast.Nonlocal(names=names):
-                yield from names
-            case ast.ExceptHandler(name=str(name)):
-                yield name
-            case ast.alias(name=name, asname=asname):
-                yield asname or name.partition(".")[0]
-            case ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
-                yield name
-            case ast.MatchMapping(rest=str(name)):
-                yield name
-            case _:
-                pass
 
 
 def _read(tree: ast.AST) -> Iterator[str]:
@@ -194,7 +172,7 @@ def _note_definitions(tree: ast.Module, known: _Known) -> None:
     """A function that changes settings does so where it is called."""
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            inner = set(_names(node)) - {node.name}
+            inner = set(names_bound(node, and_read=True)) - {node.name}
             through = [e for name in inner for e in known.effects.get(name, ())]
             effects = (*_effects(node, known), *through)
             if effects:
