@@ -7,22 +7,19 @@ Runs in the fork only; nothing here is for other processes.
 
 from __future__ import annotations
 
-import atexit
-import gc
-import io
 import json
 import os
 import random
 import signal
 import socket
 import sys
-import threading
 import traceback
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from mlflowkit.nbrun import import_ahead, kernel_shell
+from mlflowkit.nbrun import import_ahead, kernel_pages, kernel_shell
+from mlflowkit.nbrun.kernel_ending import Serving
 from mlflowkit.nbrun.kernel_wire import Wire
 from mlflowkit.worker import processes
 
@@ -43,7 +40,7 @@ def live(
         order: `folder` for its sockets, `args` of its command line, and `late`: whether
             it is set up only after it was handed over.
         hand_over: Descriptor of the link over which it is handed over.
-        bell: Rung when it is to end in an orderly way.
+        bell: Rung when it is to end in an orderly way; see `kernel_ending`.
         prefix: What it has beyond imports: see `prefix.process`.
     """
     status = 1
@@ -63,6 +60,7 @@ def live(
             prefix.after(app)
         elif begin is None:
             _warm_up(app)
+            kernel_pages.copy_ahead()
         if begin is not None:
             _for_a_task(begin)
             wire.send(_facts(app))
@@ -73,8 +71,7 @@ def live(
             _for_a_task(begin)
             wire.send({"begun": True})
         wire.close()
-        _end_on(bell, app)
-        status = _run(app)
+        status = Serving(app, bell, order["folder"]).run()
     except EOFError:
         status = 0  # nobody wanted it
     except BaseException:  # noqa: BLE001 - told in its log; it is a fork and must end here
@@ -217,45 +214,3 @@ def _on_cores(cores: set[int]) -> None:
         for task in os.listdir("/proc/self/task"):
             with suppress(OSError):
                 os.sched_setaffinity(int(task), cores)
-
-
-def _end_on(bell: socket.socket, app: Any) -> None:
-    """Leave the main loop when the bell rings, as a shutdown request would have it."""
-    from tornado.ioloop import IOLoop
-
-    main_loop, loop = IOLoop.current(), app.kernel.control_thread.io_loop
-
-    def leave(*_: object) -> None:
-        loop.remove_handler(bell.fileno())
-        for takes_down in (app.close, app.iopub_thread.stop):
-            atexit.unregister(takes_down)  # nobody listens any more
-        main_loop.add_callback(main_loop.stop)
-
-    loop.add_callback(lambda: loop.add_handler(bell.fileno(), leave, loop.READ))
-
-
-def _run(app: Any) -> int:
-    """Serve cells to the end, then end as an interpreter does, without taking itself apart."""
-    pid = os.getpid()
-    try:
-        app.start()
-    except SystemExit as exc:
-        return exc.code if isinstance(exc.code, int) else int(exc.code is not None)
-    finally:
-        if os.getpid() == pid:
-            _last_wishes(app)
-    return 0
-
-
-def _last_wishes(app: Any) -> None:
-    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads that are no daemons
-    atexit._run_exitfuncs()
-    app.reset_io()
-    with suppress(Exception):  # a person's `__del__` may raise anything
-        app.shell.user_ns.clear()
-        gc.collect()
-    for found in gc.get_objects():  # only what was made after the fork
-        if isinstance(found, io.TextIOWrapper | io.BufferedWriter | io.BufferedRandom):
-            with suppress(OSError, ValueError):
-                found.flush()
-    processes.flush()

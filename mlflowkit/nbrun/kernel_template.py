@@ -43,7 +43,9 @@ _OURS: Final = (
     "mlflowkit.nbrun.inside",
     "mlflowkit.nbrun.iofolder",
     "mlflowkit.nbrun.kernel_child",
+    "mlflowkit.nbrun.kernel_ending",
     "mlflowkit.nbrun.kernel_keeper",
+    "mlflowkit.nbrun.kernel_pages",
     "mlflowkit.nbrun.kernel_shell",
     "mlflowkit.nbrun.kernel_tuning",
 )
@@ -56,6 +58,7 @@ def main() -> None:
     excluded: dict[str, str] = left_out
     if sys.path and sys.path[0] == "":
         del sys.path[0]
+    from mlflowkit.nbrun import kernel_pages
     from mlflowkit.nbrun.kernel_wire import Wire
     from mlflowkit.worker import processes
 
@@ -69,6 +72,7 @@ def main() -> None:
     _nothing_to_take_apart()
     gc.collect()
     gc.freeze()  # forks share these pages: the collector must not touch them
+    kernel_pages.remember()
     wire.send({"ready": True, "excluded": excluded, "names": names})
     _Template(wire).serve()
 
