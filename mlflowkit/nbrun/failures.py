@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from mlflowkit.worker.processes import readable_bytes
+
 _ANSI: Final = re.compile(r"\x1b\[[0-9;]*m")
 #: First line of a frame in IPython's traceback: `File ~/x.py:3, in f(x)`.
 _FRAME: Final = re.compile(r"^File (?P<path>.+?):(?P<line>\d+)")
@@ -57,8 +59,8 @@ def hint_for(ename: str, evalue: str = "", memory: tuple[int, int] = (0, 0)) -> 
 
 
 def _memory_hint(peak: int, limit: int) -> str:
-    used = f" (the kernel had up to {_readable(peak)}" if peak else ""
-    used += f" of the {_readable(limit)} that it may have" if used and limit else ""
+    used = f" (the kernel had up to {readable_bytes(peak)}" if peak else ""
+    used += f" of the {readable_bytes(limit)} that it may have" if used and limit else ""
     return _MEMORY_HINT.format(used=used + ")" if used else "")
 
 
@@ -117,16 +119,20 @@ def _library_folders() -> tuple[str, ...]:
     return tuple(folder.rstrip("/") + "/" for folder in folders)
 
 
-def death(status: int, peak_bytes: int, oom: bool) -> tuple[str, str]:
+def death(status: int, memory: tuple[int, int], oom: bool) -> tuple[str, str]:
     """What to say of a kernel that died: a sentence, and what to do.
 
     Args:
         status: Exit status of its process, negative for a signal.
-        peak_bytes: The most memory that it was seen to use; 0 if unknown.
-        oom: The system killed a process for lack of memory meanwhile.
+        memory: The most bytes that it was seen to have, and that it may have with all of
+            its group; 0 where that is unknown.
+        oom: The system killed a process of its group for lack of memory meanwhile.
     """
     how = how_it_died(status)
-    used = f", having used {_readable(peak_bytes)} of memory" if peak_bytes else ""
+    peak, limit = memory
+    used = f", having used {readable_bytes(peak)} of memory" if peak else ""
+    if used and limit and oom:
+        used += f"; its group of processes may have {readable_bytes(limit)}"
     if status == -9 and oom:
         todo = "Work on less data at a time, or give the task more memory."
         return (
@@ -141,26 +147,6 @@ def death(status: int, peak_bytes: int, oom: bool) -> tuple[str, str]:
         return f"the kernel {how}{used}", todo
     todo = "The cell ended the kernel's process: raise an exception instead of leaving."
     return f"the kernel {how}", todo if status >= 0 else ""
-
-
-def _readable(size: int) -> str:
-    return f"{size / 1024**3:.1f} GB" if size >= 1024**3 else f"{size / 1024**2:.0f} MB"
-
-
-def oom_kills(
-    cgroup: Path = Path("/sys/fs/cgroup/memory.events"),
-    vmstat: Path = Path("/proc/vmstat"),
-) -> int:
-    """How many processes the system has killed for lack of memory so far."""
-    total = 0
-    for path, name in ((cgroup, "oom_kill"), (vmstat, "oom_kill")):
-        try:
-            text = path.read_text()
-        except OSError:
-            continue
-        found = re.search(rf"^{name} (\d+)", text, re.MULTILINE)
-        total += int(found[1]) if found else 0
-    return total
 
 
 def how_it_died(status: int) -> str:

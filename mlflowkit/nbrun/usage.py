@@ -12,6 +12,8 @@ from typing import Final
 
 import psutil
 
+from mlflowkit.worker.memory_group import MemoryGroup
+
 _LINUX: Final = sys.platform == "linux"
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE") if _LINUX else 1
 _TICKS: Final = os.sysconf("SC_CLK_TCK") if _LINUX else 1
@@ -85,7 +87,7 @@ def cpu_below(pid: int) -> float:
 
 def memory_limit(pid: int) -> int:
     """The most memory that this process may have, in bytes; 0 where nothing limits it."""
-    found = [_address_space(pid), _cgroup_limit()]
+    found = [_address_space(pid), MemoryGroup.of(pid).limit()]
     return min((limit for limit in found if limit), default=0)
 
 
@@ -96,11 +98,3 @@ def _address_space(pid: int) -> int:
         return 0
     match = re.search(r"^Max address space\s+(\d+)", text, re.MULTILINE)
     return int(match[1]) if match else 0
-
-
-def _cgroup_limit(path: Path = Path("/sys/fs/cgroup/memory.max")) -> int:
-    try:
-        text = path.read_text().strip()
-    except OSError:
-        return 0
-    return int(text) if text.isdigit() else 0

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mlflowkit.errors import CellFailed, UserError
 from mlflowkit.nbrun import failures, usage
 from mlflowkit.nbrun.client import BROKEN, Ending
+from mlflowkit.worker.memory_group import MemoryGroup
 
 if TYPE_CHECKING:
     from mlflowkit.nbrun.client import CellClient
@@ -37,7 +38,8 @@ class Judge:
         self, plan: Plan, kernel: KernelHandle, record: JournaledRecord, io: IOFolder
     ) -> None:
         self._plan, self._kernel, self._record, self._io = plan, kernel, record, io
-        self._oom_before = failures.oom_kills()
+        self._group = MemoryGroup.of(kernel.pid)
+        self._killed_before = self._group.kills()
 
     async def cell_failed(
         self, index: int, ending: Ending, ask: CellClient | None, whole: bool = False
@@ -135,8 +137,9 @@ class Judge:
         if ending.how == "interrupted":
             return "Interrupted", "the task was asked to stop while this cell ran", ""
         status = await self._kernel.died()
-        oom = failures.oom_kills() > self._oom_before
-        said, hint = failures.death(status, self._kernel.peak_bytes, oom)
+        oom = self._group.kills() > self._killed_before
+        memory = self._kernel.peak_bytes, self._group.limit()
+        said, hint = failures.death(status, memory, oom)
         tail = self._kernel.log_tail()
         return "KernelDied", f"{said}\n{tail}" if tail else said, hint
 

@@ -95,31 +95,35 @@ def kill_all_below(spare: Collection[int] = ()) -> None:
                 continue
 
 
-def words_for(status: int, *, out_of_memory: bool = False) -> str:
+def words_for(status: int, *, out_of_memory: int | None = None) -> str:
     """An exit status as `os.waitpid` gives it, for people."""
     return words_for_code(os.waitstatus_to_exitcode(status), out_of_memory=out_of_memory)
 
 
-def words_for_code(code: int, *, out_of_memory: bool = False) -> str:
-    """An exit code, negative for a signal, for people."""
+def words_for_code(code: int, *, out_of_memory: int | None = None) -> str:
+    """An exit code, negative for a signal, for people.
+
+    Args:
+        code: As `os.waitstatus_to_exitcode` gives it.
+        out_of_memory: Given where the system killed it for lack of memory: how many bytes
+            its group of processes may have, or 0 where only the machine was too small.
+    """
     if code >= 0:
         return f"its process ended by itself with exit status {code}"
     sig = signal.Signals(-code)
-    if sig is signal.SIGKILL and out_of_memory:
-        return "its process was killed because the machine ran out of memory (SIGKILL)"
+    if sig is signal.SIGKILL and out_of_memory is not None:
+        whose = "the machine ran out of memory"
+        if out_of_memory:
+            limit = readable_bytes(out_of_memory)
+            whose = f"its group of processes ran out of the {limit} that it may have"
+        return f"its process was killed because {whose} (SIGKILL)"
     meaning = _MEANING.get(sig)
     return f"its process died of {sig.name}" + (f" ({meaning})" if meaning else "")
 
 
-def out_of_memory_kills() -> int:
-    """How many processes the kernel has killed for want of memory since it started."""
-    try:
-        for line in Path("/proc/vmstat").read_text().splitlines():
-            if line.startswith("oom_kill "):
-                return int(line.split()[1])
-    except OSError:
-        return 0
-    return 0
+def readable_bytes(size: int) -> str:
+    """A size for people: "380 MB", "3.0 GB"; of 1024."""
+    return f"{size / 1024**3:.1f} GB" if size >= 1024**3 else f"{size / 1024**2:.0f} MB"
 
 
 def hold_shared(path: Path) -> int:

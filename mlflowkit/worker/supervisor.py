@@ -23,6 +23,7 @@ from mlflowkit.worker.attempt_log import AttemptLog, last_words
 from mlflowkit.worker.child_process import READ_BYTES, Child, RunChild
 from mlflowkit.worker.engine_end import EngineEnd
 from mlflowkit.worker.killing import Killing
+from mlflowkit.worker.memory_group import MemoryGroup
 from mlflowkit.worker.protocol import (
     Answer,
     Ask,
@@ -61,7 +62,8 @@ class Supervisor:
         #: Where output goes: to the attempt that runs, or ran last.
         self._log = AttemptLog()
         self._kill: Killing | None = None
-        self._memory_kills = processes.out_of_memory_kills()
+        self._memory = MemoryGroup.of(os.getpid())
+        self._memory_kills = self._memory.kills()
         self._closing = False
 
     # ── loop ────────────────────────────────────────────────────────────────
@@ -248,8 +250,8 @@ class Supervisor:
         if self._child is not child:
             return True  # its last words ended the attempt, and the child with it
         _, status = os.waitpid(child.pid, 0)
-        before, self._memory_kills = self._memory_kills, processes.out_of_memory_kills()
-        memory = self._memory_kills > before
+        before, self._memory_kills = self._memory_kills, self._memory.kills()
+        memory = self._memory.limit() if self._memory_kills > before else None
         processes.kill_all_below(spare=self._spared())  # first: it may write without end
         child.end_elsewhere()
         child.drain(self._log, to_mark=False)

@@ -3,8 +3,13 @@
 
 from __future__ import annotations
 
+import json
+import os
 import pickle
 import re
+import subprocess
+import sys
+import tempfile
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +29,7 @@ from mlflowkit.errors import (
 )
 from mlflowkit.nbrun import failures
 from mlflowkit.nbrun.journal import journal_path
+from tests.memory_groups import small_group
 from tests.nbrun.conftest import Ran, code, execute, save, text
 
 PUSH = "import mlflowkit\nmlflowkit.push('early', (1, 2))"
@@ -322,13 +328,54 @@ def test_a_kernel_without_mlflowkit_runs_plain_notebooks_only(
     assert ran.statuses() == ["not run"]
 
 
-def test_out_of_memory_is_told_from_other_kills(tmp_path: Path) -> None:
-    (tmp_path / "events").write_text("low 0\noom 3\noom_kill 2\n")
-    (tmp_path / "vmstat").write_text("nr_free_pages 7\noom_kill 5\n")
-    assert failures.oom_kills(tmp_path / "events", tmp_path / "vmstat") == 7
-    assert failures.oom_kills(tmp_path / "none", tmp_path / "none") == 0
-    said, todo = failures.death(-9, 3 * 1024**3, oom=True)
+def test_out_of_memory_is_told_from_other_kills() -> None:
+    said, todo = failures.death(-9, (3 * 1024**3, 4 * 1024**3), oom=True)
     assert said == (
-        "the kernel ran out of memory: the system killed it (SIGKILL), having used 3.0 GB of memory"
+        "the kernel ran out of memory: the system killed it (SIGKILL), having used 3.0 GB of "
+        "memory; its group of processes may have 4.0 GB"
     )
     assert "Work on less data" in todo
+    said, todo = failures.death(-9, (3 * 1024**3, 4 * 1024**3), oom=False)
+    assert said == "the kernel was killed by SIGKILL, having used 3.0 GB of memory"
+    assert "Something outside of it" in todo
+
+
+#: Runs in a group of little memory, with a kernel server of its own.
+OUT_OF_MEMORY = """
+import json, sys
+from pathlib import Path
+from tests.nbrun.conftest import code, execute, save
+folder = Path(sys.argv[1])
+ran = execute(save(folder / "n.ipynb", code("x = 1"), code("print('so far')"), code("big = b'x' * (900 * 2**20)"), code("print('later')")))
+print(json.dumps([ran.error.ename, ran.error.evalue, ran.error.hint, ran.statuses(), ran.printed(1)]))
+again = execute(save(folder / "again.ipynb", code("print('there is room for this')")))
+print(again.printed(0))
+"""
+
+
+def test_a_kernel_that_its_group_has_no_memory_for_is_said_with_numbers(
+    tmp_path: Path,
+) -> None:
+    """A real kill by the system; what runs the notebook lives on, and runs the next one."""
+    with small_group(500 * 2**20) as enter, tempfile.TemporaryDirectory(dir="/tmp") as own:
+        if enter is None:
+            pytest.skip("this system lets nobody here make a group with less memory")
+        ended = subprocess.run(
+            [sys.executable, "-c", OUT_OF_MEMORY, str(tmp_path)],
+            env={**os.environ, "TMPDIR": own, "MLFLOWKIT_KERNEL_IDLE": "0.1"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            preexec_fn=enter,
+        )
+        assert ended.returncode == 0, ended.stderr
+    told, later = ended.stdout.splitlines()[0], ended.stdout.splitlines()[1:]
+    ename, evalue, hint, statuses, printed = json.loads(told)
+    assert ename == "KernelDied"
+    said = r"the kernel ran out of memory: the system killed it \(SIGKILL\), having used (\d+) MB of memory; its group of processes may have 500 MB"
+    found = re.match(said, evalue)
+    assert found, evalue
+    assert 200 < int(found[1]) <= 500
+    assert hint == "Work on less data at a time, or give the task more memory."
+    assert statuses == ["completed", "completed", "killed", "not run"]
+    assert (printed, later) == ("so far\n", ["there is room for this", ""])

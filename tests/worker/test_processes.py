@@ -85,8 +85,13 @@ def test_how_a_process_ended_is_said_in_words(code: int, words: str) -> None:
 
 
 def test_running_out_of_memory_is_said_in_words() -> None:
-    said = processes.words_for(signal.SIGKILL, out_of_memory=True)
+    said = processes.words_for(signal.SIGKILL, out_of_memory=0)
     assert said == "its process was killed because the machine ran out of memory (SIGKILL)"
+    said = processes.words_for(signal.SIGKILL, out_of_memory=3 * 2**29)
+    assert said == (
+        "its process was killed because its group of processes ran out of the 1.5 GB that "
+        "it may have (SIGKILL)"
+    )
 
 
 def test_a_lock_is_held_until_the_last_process_is_gone(tmp_path: Path) -> None:
