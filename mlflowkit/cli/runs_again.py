@@ -145,11 +145,15 @@ def cancel(
     ),
     json: bool = JSON,
 ) -> None:
-    """Stop a run: what runs is ended, what waits is skipped. Or only some of its tasks."""
+    """Stop a run: what runs is ended, what waits is skipped. Or only some of its tasks.
+
+    Of one that has ended, kernels of failed notebooks may still be held: they end.
+    """
     from mlflowkit.cli.closing import as_json
     from mlflowkit.cli.console import console, print_json, say
     from mlflowkit.cli.drive import carry_out
     from mlflowkit.cli.jobs import Cancel
+    from mlflowkit.nbrun.held import release_run
 
     handle = handle_of(run)
     if task:
@@ -160,11 +164,14 @@ def cancel(
     before = handle.view()
     if not before.ended:
         carry_out(Cancel(run), handle.home, console(stderr=True))
+    kernels = release_run(handle.home, run)
     view = handle.view()
     if json:
         print_json(as_json(view))
-    else:
-        say(f"{run} {'had ended already' if before.ended else 'was stopped'}: {view.state}")
+        return
+    also = f"; held kernels that ended: {kernels}" if before.ended and kernels else ""
+    done = "had ended already" if before.ended else "was stopped"
+    say(f"{run} {done}: {view.state}{also}")
 
 
 def _cancel_some(handle: RunHandle, tasks: list[str]) -> None:

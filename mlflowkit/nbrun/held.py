@@ -48,7 +48,7 @@ class HeldKernel:
     until: datetime
     #: Memory, in bytes.
     bytes: int
-    #: Whether somebody has it open in JupyterLab.
+    #: Whether somebody has it open: in JupyterLab, a console or an editor.
     opened: bool
     #: The executed notebook.
     notebook: str

@@ -1,7 +1,9 @@
 """Kernels that outlive whoever used them, until somebody wants them or their time is up.
 
 Part of the kernel server. Holding a kernel is holding the client's end of its keeper's
-link. Limited in number and in memory: the oldest that nobody has open goes first.
+link. Limited in number and in memory: the oldest that nobody has open goes first. It is
+open while somebody says so (JupyterLab's provisioner), and while anybody listens to what it
+puts out: a console or an editor that was given its connection file, until that ends or dies.
 """
 
 from __future__ import annotations
@@ -9,7 +11,9 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from time import time
 from typing import Any, Final
 
@@ -22,6 +26,9 @@ MOST: Final = 3
 MEMORY_SHARE: Final = 0.25
 #: While one is open, its time is prolonged by this, again and again.
 _OPEN_SECONDS: Final = 30.0
+#: The Unix sockets of this machine: a line each, its state and at last its name.
+_SOCKETS: Final = Path("/proc/self/net/unix")
+_CONNECTED: Final = b"03"
 
 
 @dataclass(frozen=True)
@@ -48,8 +55,13 @@ class HeldKernel:
     until: float
     timer: asyncio.TimerHandle
     since: float = field(default_factory=time)
-    #: Connections of those who have it open.
+    #: Connections of those who said that they have it open.
     openers: set[object] = field(default_factory=set[object])
+
+    @property
+    def opened(self) -> bool:
+        """Whether somebody has it open, in whatever way."""
+        return bool(self.openers) or _is_heard(self.forked.facts.result()["connection"])
 
     def told(self) -> Message:
         """For those who ask what is held."""
@@ -63,7 +75,7 @@ class HeldKernel:
             "facts": self.facts,
             "since": self.since,
             "until": self.until,
-            "opened": bool(self.openers),
+            "opened": self.opened,
             "bytes": processes.resident_bytes(known["ready"]),
         }
 
@@ -112,7 +124,7 @@ class Held:
             crowd = mine if len(mine) >= most else every
             if crowd is every and sum(sizes) <= limit:
                 break
-            first = min(crowd, key=lambda e: (bool(e.openers), e.since))
+            first = min(crowd, key=lambda e: (e.opened, e.since))
             ended.append(first.facts)
             self.release(first.forked.name)
         return ended
@@ -120,7 +132,7 @@ class Held:
     def _expire(self, name: str) -> None:
         """Its time is up, unless somebody has it open."""
         held = self._held.get(name)
-        if held is not None and held.openers:
+        if held is not None and held.opened:
             self.renew(name, _OPEN_SECONDS)
         else:
             self.release(name)
@@ -194,3 +206,14 @@ def _why_not(forked: Forked, limits: Limits) -> str:
     if size > limits.size:
         return f"it has {size / 2**30:.1f} GB of memory, more than held kernels may have"
     return ""
+
+
+def _is_heard(connection: Message) -> bool:
+    """Whether somebody is connected to the channel with a kernel's outputs; it never is
+    itself."""
+    name = os.fsencode(f"{connection['ip']}-{connection['iopub_port']}")
+    with suppress(OSError):
+        for line in _SOCKETS.read_bytes().splitlines():
+            if line.endswith(b" " + name) and line.split(maxsplit=6)[5] == _CONNECTED:
+                return True
+    return False

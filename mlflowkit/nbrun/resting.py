@@ -74,6 +74,7 @@ class _Rest:
     """The kernel as it was when its cell failed."""
 
     def __init__(self, left: Left, shell: Any) -> None:
+        from mlflowkit.nbrun.checkpoint.files import files_named
         from mlflowkit.nbrun.checkpoint.modules import local_modules
 
         self.left, self.shell = left, shell
@@ -81,6 +82,8 @@ class _Rest:
         self.runs = 0
         self.env = dict(at_start)
         self.modules, self.packages = local_modules(), _packages()
+        inputs = shell.history_manager.input_hist_parsed[1:-1]  # before the one that failed
+        self.files = files_named(inputs, os.getcwd())
         folder = IOFolder(Path(os.environ[ENV_FOLDER]))
         self.inputs = inputs_of(folder)
         self.pushed = _pushed_before(folder, left.began)
@@ -155,7 +158,7 @@ def _why_not(then: _Rest, taken: Taken, inputs: Mapping[str, str]) -> str:
     replaced = sorted(then.packages - _packages())
     if replaced:
         return f"a package has changed since ({replaced[0]})"
-    return left.partly or _changed_module(then.modules)
+    return left.partly or _changed_module(then.modules) or _changed_file(then.files)
 
 
 def _packages() -> set[str]:
@@ -163,6 +166,13 @@ def _packages() -> set[str]:
     folders = {sysconfig.get_path(name) for name in ("purelib", "platlib")}
     found = (path for folder in folders for path in Path(folder).glob("*.dist-info"))
     return {path.name.removesuffix(".dist-info") for path in found}
+
+
+def _changed_file(files: Mapping[str, str]) -> str:
+    from mlflowkit.nbrun.checkpoint.files import changed_file
+
+    path = changed_file(files)
+    return f"the file {path} has changed since" if path else ""
 
 
 def _changed_module(modules: Mapping[str, str]) -> str:

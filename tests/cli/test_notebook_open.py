@@ -48,4 +48,12 @@ def test_a_held_kernel_is_listed_opened_and_released_when_its_engine_is_gone(
     assert terminal("notebook", "release", later.id).status != 0
     wait_until(lambda: is_gone(kernel.pid), "the kernel ends")
     assert held_kernels(terminal.home) == []
+
+    assert terminal("runs", "retry", "d/1", "--task", "fit").status == 1
+    (third,) = held_kernels(terminal.home)
+    said = "d/1 had ended already: failed"
+    cancelled = terminal("runs", "cancel", "d/1")
+    assert cancelled.out == f"{said}; held kernels that ended: 1\n"
+    wait_until(lambda: is_gone(third.pid), "the kernel ends with its run's cancellation")
+    assert terminal("runs", "cancel", "d/1").out == f"{said}\n"
     terminal.close()

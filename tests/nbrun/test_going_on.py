@@ -111,12 +111,16 @@ def test_another_attempt_goes_on_from_the_mended_cell_in_the_held_kernel(
 BEGIN = "import time; time.sleep(0.4); x = [1]"
 
 
-@pytest.mark.parametrize("change", ["looked at", "prefix", "parameter", "twice", "module"])
+@pytest.mark.parametrize(
+    "change", ["looked at", "prefix", "parameter", "twice", "module", "file"]
+)
 def test_where_it_is_not_for_sure_what_it_was_the_checkpoint_is_taken_or_all_runs(
     attempt: Attempt, tmp_path: Path, change: str
 ) -> None:
     (tmp_path / "helped.py").write_text("def f(): return 1\n")
-    cells = [f"{BEGIN}; import helped", "m = n"]
+    data = tmp_path / "data.txt"
+    data.write_text("one")
+    cells = [f"{BEGIN}; import helped", "m = n; text = open('data.txt').read()"]
     fails = "x.append(7)\nhelped.f() / 0" if change == "twice" else "helped.f() / 0"
     stored: dict[str, Any] = {"checkpoint": "always", "state_dir": tmp_path / "state"}
     stored["parameters"] = {"n": 1}
@@ -129,7 +133,7 @@ def test_where_it_is_not_for_sure_what_it_was_the_checkpoint_is_taken_or_all_run
         client.stop_channels()
         why = "somebody ran code in it since it failed"
     elif change == "prefix":
-        cells[1] = "m = n + 1"
+        cells[1] = cells[1].replace("m = n", "m = n + 1")
         why = "cell 4 of those that run has changed"
     elif change == "parameter":
         stored["parameters"] = {"n": 2}
@@ -137,14 +141,18 @@ def test_where_it_is_not_for_sure_what_it_was_the_checkpoint_is_taken_or_all_run
     elif change == "module":
         (tmp_path / "helped.py").write_text("def f(): return 2\n")
         why = f"the module {tmp_path / 'helped.py'} has changed"
+    elif change == "file":
+        data.write_text("mended")
+        why = f"the file {data} has changed since"
     else:
         why = "its failed cell may have changed x, and would do so twice"
-    ran = attempt(*cells, "print(len(x), helped.f())", **stored)
+    ran = attempt(*cells, "print(len(x), helped.f(), text)", **stored)
     reasons = ran.notebook.metadata.mlflowkit["reasons"]
     assert reasons[0] == f"not in the kernel that failed: {why}"
     assert "kept" not in ran.statuses()
     assert "restored" in ran.statuses()
-    assert ran.printed(4) == f"1 {1 + (change == 'module')}\n"
+    text = data.read_text()
+    assert ran.printed(4) == f"1 {1 + (change == 'module')} {text}\n"
     wait_until(lambda: is_gone(kernel.pid), "the earlier one lives")
 
 

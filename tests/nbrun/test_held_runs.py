@@ -11,6 +11,7 @@ from typing import Any
 
 import nbformat
 import pytest
+from jupyter_client.blocking.client import BlockingKernelClient
 
 from mlflowkit import Connection, RunFailed, dag, home_store, notebook
 from mlflowkit.app import make_engine
@@ -174,7 +175,12 @@ def test_retries_wait_while_a_person_has_the_kernels_open_that_failed(
     waiting = dict.fromkeys(ends, ("up_for_retry", 1))
     turned.until(lambda: states() == waiting)
     kernels = {one.task_id: one for one in held.held_kernels(home)}
-    servers = {end: held.reach(kernels[end].id) for end in ends}
+    assert not any(one.opened for one in kernels.values())
+    terminal = BlockingKernelClient()
+    terminal.load_connection_file(str(kernels["closed"].connection_file()))
+    terminal.start_channels()
+    terminal.wait_for_ready(timeout=120)
+    servers = {end: held.reach(kernels[end].id) for end in ends[1:]}
     for server, name in servers.values():
         server.open(name)
     turned.now += timedelta(days=1, minutes=1)
@@ -191,7 +197,7 @@ def test_retries_wait_while_a_person_has_the_kernels_open_that_failed(
     assert states() == waiting
     assert [reason.count("is open") for reason in reasons().values()] == [1] * 4
 
-    servers["closed"][0].close()
+    terminal.stop_channels()
     assert kernels["released"].release()
     for end, what in {"now": "retry_now", "given_up": "give_up"}.items():
         engine.ask_instance(run_id, TaskId(end), -1, what)

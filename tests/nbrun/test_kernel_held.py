@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -49,6 +53,53 @@ def test_one_that_is_open_is_held_past_its_time_until_it_is_closed(
     wait_until(prolonged, "its time is not prolonged")
     assert not is_gone(lent.pid)
     opener.close()
+    served.server.renew(lent.id, 0.05)
+    wait_until(lambda: is_gone(lent.pid), "it is held for ever")
+
+
+#: Attaches to a running kernel by its connection file, as a console or an editor does.
+ATTACHES = """
+import sys, time
+from jupyter_client.blocking.client import BlockingKernelClient
+client = BlockingKernelClient()
+client.load_connection_file(sys.argv[1])
+client.start_channels()
+client.wait_for_ready(timeout=120)
+print("attached", flush=True)
+time.sleep(600)
+"""
+
+
+def test_one_that_somebody_attached_to_by_its_file_is_open_until_that_process_is_dead(
+    served: OwnServer, tmp_path: Path
+) -> None:
+    lent = served.start()
+    served.server.hold(lent, 600, {"home": str(tmp_path)})
+    lent.close()
+    (told,) = served.server.held()
+    assert not told["opened"]
+    file = tmp_path / "kernel.json"
+    file.write_text(json.dumps(told["connection"]))
+    argv = [sys.executable, "-c", ATTACHES, str(file)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as console:
+        try:
+            assert console.stdout is not None
+            assert console.stdout.readline() == b"attached\n"
+            (told,) = served.server.held()
+            assert told["opened"]
+            served.server.renew(lent.id, 0.05)
+
+            def prolonged() -> bool:
+                return any(o["until"] > time.time() + 15 for o in served.server.held())
+
+            wait_until(prolonged, "it ended under somebody")
+            second, _ = let_go(served, str(tmp_path), most=2)
+            third, ended = let_go(served, str(tmp_path), most=2)
+            assert ended == [{"home": str(tmp_path), "n": second.id}]
+            served.server.release(third.id)
+        finally:
+            console.kill()
+    wait_until(lambda: not served.server.held()[0]["opened"], "nobody has it open")
     served.server.renew(lent.id, 0.05)
     wait_until(lambda: is_gone(lent.pid), "it is held for ever")
 

@@ -11,7 +11,6 @@ import builtins
 import decimal
 import gc
 import locale
-import logging
 import os
 import signal
 import site
@@ -19,14 +18,18 @@ import socket
 import sys
 import sysconfig
 import threading
+import time
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from mlflowkit.nbrun.checkpoint.libraries import name_of, settings_of_libraries
+from mlflowkit.nbrun.checkpoint.loggers import settings_of_logging
 from mlflowkit.nbrun.checkpoint.modules import data_in, patched, states_of_modules
 from mlflowkit.nbrun.checkpoint.randomness import filters_travel
+from mlflowkit.nbrun.checkpoint.shared import contents_in
 from mlflowkit.nbrun.checkpoint.store import DATA, text_digest
 
 #: Beginnings of what differs in each kernel, and is nothing that a cell sets.
@@ -61,8 +64,14 @@ def rest(namespace: Mapping[str, Any]) -> dict[str, Any]:
         "the working folder": os.getcwd(),
         "environment variables": _environment(),
         "sys.path": text_digest(*map(str, sys.path)),
+        "sys.argv": _arguments(),
+        "the finders of modules": [
+            name_of(each) for each in (*sys.meta_path, *sys.path_hooks)
+        ],
+        "the time zone": [*time.tzname, time.timezone],
+        "the mask of new files": _umask(),
         "filters of warnings": "brought back" if filters_travel() else _filters(),
-        "logging": _logging(),
+        "logging": settings_of_logging(),
         "the locale": locale.setlocale(locale.LC_ALL),
         "the decimal context": repr(decimal.getcontext()),
         "the recursion limit": sys.getrecursionlimit(),
@@ -76,7 +85,7 @@ def rest(namespace: Mapping[str, Any]) -> dict[str, Any]:
     found.update(settings_of_libraries())
     found.update(states_of_modules())
     found.update(patched(namespace))
-    found[DATA] = data_in(namespace)
+    found[DATA] = {**data_in(namespace), **contents_in(namespace)}
     return found
 
 
@@ -97,18 +106,18 @@ def _filters() -> str:
     return text_digest(*map(repr, warnings.filters))
 
 
-def _logging() -> dict[str, str]:
-    """For each logger that has something of its own, what that is."""
-    root = logging.getLogger()
-    found = {"": f"{root.manager.disable} {_of_logger(root)}"}
-    for name, each in sorted(root.manager.loggerDict.items()):
-        if isinstance(each, logging.Logger) and (each.level or each.handlers):
-            found[name] = _of_logger(each)
-    return found
+def _arguments() -> list[str]:
+    """Those of the kernel itself by their places: each kernel has another file there."""
+    then = _argv_then
+    return [f"#{then.index(each)}" if each in then else str(each) for each in sys.argv]
 
 
-def _of_logger(logger: logging.Logger) -> str:
-    return f"{logger.level} {[name_of(each) for each in logger.handlers]}"
+def _umask() -> str:
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("Umask:"):
+                return line
+    return ""
 
 
 #: The shell puts its own handler there while a cell runs.
@@ -130,11 +139,13 @@ def _builtins() -> list[str]:
 
 
 _threads_then: Final[set[int | None]] = set()
+_argv_then: Final[list[str]] = []
 
 
-def know_threads() -> None:
-    """The threads that run now are the kernel's own."""
+def know_own() -> None:
+    """The threads that run now are the kernel's own, and so is its command line."""
     _threads_then.update(each.ident for each in threading.enumerate())
+    _argv_then[:] = sys.argv
 
 
 def _threads() -> int:

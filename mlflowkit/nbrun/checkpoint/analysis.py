@@ -27,6 +27,17 @@ _HARMLESS: Final = (
     *("mlflowkit.report_progress", "torch.nn.init", "torch.nn.utils", "textwrap"),
     *("collections", "warnings"),
 )
+#: Of those, calls that do.
+_HARMFUL: Final = (
+    *("csv.field_size_limit", "csv.register_dialect", "csv.unregister_dialect"),
+    *("time.tzset", "shutil.register_archive_format", "shutil.register_unpack_format"),
+)
+#: Names of functions that are called for what they change, even if they return something.
+_CHANGING: Final = re.compile(
+    r"((un|de)?register|enable|disable|set|use)(_\w+|[A-Z]\w*)?|(de)?activate|configure"
+    r"|init|initiali[sz]e|start(_run)?|begin|setup|set_up|login|install|patch|seed|umask"
+    r"|basicConfig",
+)
 #: What matplotlib.pyplot does to settings; all else there draws a figure.
 _PYPLOT_SETTINGS: Final = {
     *("style", "rc", "rcParams", "rcdefaults", "ion", "ioff", "switch_backend", "set_cmap"),
@@ -91,7 +102,7 @@ def _facts(source: str, known: _Known) -> CellFacts:
     for note in (_note_import, _note_alias):
         for node in ast.walk(tree):
             note(node, known)
-    names = frozenset(names_bound(tree, and_read=True))
+    names = frozenset([*names_bound(tree, and_read=True), *_annotated(tree)])
     found = list(dict.fromkeys([*effects, *_effects(tree, known)]))
     _note_definitions(tree, known)
     called = [e for name in names for e in known.effects.get(name, ())]
@@ -111,6 +122,14 @@ def _facts(source: str, known: _Known) -> CellFacts:
 def _read(tree: ast.AST) -> Iterator[str]:
     loads = (n for n in ast.walk(tree) if isinstance(n, ast.Name))
     return (n.id for n in loads if isinstance(n.ctx, ast.Load) and _SHOWN.fullmatch(n.id))
+
+
+def _annotated(tree: ast.Module) -> Iterator[str]:
+    """`n: int = 3` in a cell writes a variable beside `n`."""
+    inside = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    outside = (each for each in tree.body if not isinstance(each, inside))
+    if any(isinstance(n, ast.AnnAssign) for each in outside for n in ast.walk(each)):
+        yield "__annotations__"
 
 
 def _bound(tree: ast.Module) -> Iterator[str]:
@@ -190,6 +209,11 @@ def _effects(tree: ast.AST, known: _Known) -> Iterator[str]:
                 yield f"calls {name}"
             case ast.Expr(value=ast.Call() | ast.Await() as call):
                 yield from _discarded(call, known)
+            case ast.Call(func=ast.Name() | ast.Attribute() as func):
+                yield from _changing(func, known)
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                for each in node.decorator_list:
+                    yield from _changing(each, known)
             case ast.ImportFrom(module=module, names=names) if names[0].name == "*":
                 yield f"imports all of {module}"
             case ast.Attribute() | ast.Subscript():
@@ -218,6 +242,13 @@ def _discarded(call: ast.expr, known: _Known) -> Iterator[str]:
         yield f"calls {path}"
 
 
+def _changing(func: ast.expr, known: _Known) -> Iterator[str]:
+    """`run = mlflow.start_run()`: one that is called for what it changes, by its name."""
+    path = "" if _is_made(func) else _path(func, known)
+    if _CHANGING.fullmatch(path.rpartition(".")[2]) and not _is_harmless(path):
+        yield f"calls {path}"
+
+
 def _path(node: ast.expr, known: _Known) -> str:
     """The dotted path of something imported; empty for variables of the notebook."""
     parts: list[str] = []
@@ -239,4 +270,6 @@ def _path(node: ast.expr, known: _Known) -> str:
 def _is_harmless(path: str) -> bool:
     if path.startswith("matplotlib.pyplot."):
         return path.split(".")[2] not in _PYPLOT_SETTINGS
+    if path in _HARMFUL:
+        return False
     return any(path == each or path.startswith(f"{each}.") for each in _HARMLESS)

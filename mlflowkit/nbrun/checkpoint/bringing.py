@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
-from mlflowkit.nbrun.checkpoint import ambient, beside, imports, randomness
-from mlflowkit.nbrun.checkpoint.keeper import HISTORY, SHELLS, SHOWN, Keeper, current
+from mlflowkit.nbrun.checkpoint import ambient, beside, imports, randomness, shared
+from mlflowkit.nbrun.checkpoint.keeper import SHELLS, SHOWN, Keeper, current
 from mlflowkit.nbrun.checkpoint.memory import Blocks, DoesNotTravel
 from mlflowkit.nbrun.checkpoint.pickles import (
     Pickled,
@@ -67,6 +67,8 @@ def _bring_back(keeper: Keeper, step: Step, names: Sequence[str] | None) -> None
     there = {name for group in step.groups for name in group.names}
     there |= {name for group in step.stuck for name in group}
     _bring_history(keeper, step)
+    if keeper.names():  # of a replay: they may be what modules hold
+        shared.look_again()
     values: dict[str, Any] = {}
     taken = _of_stuck(keeper, step)
     for group in step.groups:
@@ -133,10 +135,12 @@ def _bring_history(keeper: Keeper, step: Step) -> None:
         lines[:] = ["", *step.inputs]
     latest = [*("",) * 3, *step.inputs][-3:]
     history._i, history._ii, history._iii = latest[2], latest[1], latest[0]
-    keeper.namespace.update({"_i": latest[2], "_ii": latest[1], "_iii": latest[0]})
+    ours = {"_i": latest[2], "_ii": latest[1], "_iii": latest[0]}
     for number, code in enumerate(step.inputs, 1):
-        keeper.namespace[f"_i{number}"] = code
+        ours[f"_i{number}"] = code
         shell.compile.cache(code, number)
+    keeper.namespace.update(ours)
+    shell.user_ns_hidden.update(ours)
 
 
 def _bring_shown(keeper: Keeper, step: Step) -> None:
@@ -148,7 +152,7 @@ def _bring_shown(keeper: Keeper, step: Step) -> None:
     for name in SHELLS:
         if hasattr(shown, name):
             setattr(shown, name, values.get(step.shown.get(name, name), ""))
-    ours = {n: v for n, v in values.items() if SHOWN.fullmatch(n) or HISTORY.fullmatch(n)}
+    ours = {name: value for name, value in values.items() if SHOWN.fullmatch(name)}
     hidden = keeper.shell.user_ns_hidden
     hidden.update(ours)
     hidden.update(dict.fromkeys(step.taken))
@@ -172,6 +176,7 @@ def verify(at: int, names: Sequence[str], read: Sequence[str] = ()) -> None:
     Raises:
         Doubt: no, or a variable is not there.
     """
+    shared.look_again()
     keeper, every = current(), not {"Out", "_oh"}.isdisjoint(read)
     for group in _step(keeper, at).groups:
         meant = [n for n in group.names if every or n in read or not SHOWN.fullmatch(n)]

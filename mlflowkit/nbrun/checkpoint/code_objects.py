@@ -39,6 +39,26 @@ def _cell_folder() -> str:
     return str(get_tmp_directory())  # type: ignore[no-untyped-call]  # untyped
 
 
+def reduce_cell(cell: types.CellType) -> Any:
+    """How a pickle keeps the cell of a closure: functions that share one still do."""
+    try:
+        state = (cell.cell_contents,)
+    except ValueError:  # nothing is in it yet
+        return types.CellType, ()
+    return types.CellType, (), state, None, None, _set_cell
+
+
+def _set_cell(cell: types.CellType, state: tuple[Any]) -> None:
+    cell.cell_contents = state[0]
+
+
+def class_as_made(reduced: Any) -> Any:
+    """A class without what pickling its instances has added to it."""
+    if isinstance(reduced, tuple) and len(reduced) > 2 and isinstance(reduced[2], tuple):
+        reduced[2][0].pop("__slotnames__", None)
+    return reduced
+
+
 def set_function(function: types.FunctionType, state: Any) -> None:
     """Give a function its state; the namespace keeps its own builtins."""
     before = function.__globals__.get("__builtins__")

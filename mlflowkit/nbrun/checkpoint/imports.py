@@ -20,6 +20,7 @@ from mlflowkit.nbrun.checkpoint import ambient
 from mlflowkit.nbrun.checkpoint.keeper import Keeper, current
 from mlflowkit.nbrun.checkpoint.modules import data_of, is_local
 from mlflowkit.nbrun.checkpoint.plan import to_explain
+from mlflowkit.nbrun.checkpoint.shared import contents_of
 from mlflowkit.nbrun.checkpoint.store import DATA, Step
 from mlflowkit.nbrun.checkpoint.writing import leave_with, may_fork
 
@@ -78,7 +79,8 @@ def _explain(keeper: Keeper, ats: Sequence[int]) -> bool:
     for step in keeper.store.steps():
         if step.at in ats:
             import_again(filter(_is_installed, names_in(keeper, step)))
-            data = data_of(step.ambient.get(DATA, ()))
+            names = step.ambient.get(DATA, ())
+            data = {**data_of(names), **contents_of(names)}
             found[str(step.at)] = {**ambient.rest({}), DATA: data}
     keeper.store.write_kernel(found, "imports")
     return True

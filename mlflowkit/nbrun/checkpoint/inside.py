@@ -27,7 +27,7 @@ def begin(folder: str, *, always: bool, shell: Any = None) -> None:
     store.prepare()
     if shell is None:
         shell = sys.modules["IPython"].get_ipython()
-    ambient.know_threads()
+    ambient.know_own()
     keeper = Keeper(store, shell, always)
     keepers[:] = [keeper]
     random = store.put(randomness.get_random())

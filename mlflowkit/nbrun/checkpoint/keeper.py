@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from mlflowkit.nbrun.checkpoint.store import Store
 
-#: Names that the shell itself keeps.
-HISTORY: Final = re.compile(r"_i+|_i\d+|_[iod]h|In|Out|__\w+__|_exit_code")
+#: Names that the interpreter itself keeps in a namespace.
+_NOT_OF_CELLS: Final = ("__builtins__", "__builtin__", "__warningregistry__")
 #: Values that cells have shown.
 SHOWN: Final = re.compile(r"_{1,3}|_\d+")
 #: The latest of them.
@@ -38,13 +38,14 @@ class Keeper:
         return found
 
     def names(self) -> list[str]:
-        """The variables of the notebook."""
+        """The variables of the notebook: also `_x`, `__version__`, and a name of the
+        shell (`In`, `_i7`, `exit`) that a cell has given another value."""
         hidden = self.shell.user_ns_hidden
         return [
             name
             for name, value in self.namespace.items()
             if SHOWN.fullmatch(name)
-            or (not HISTORY.fullmatch(name) and hidden.get(name, self) is not value)
+            or (name not in _NOT_OF_CELLS and hidden.get(name, self) is not value)
         ]
 
 

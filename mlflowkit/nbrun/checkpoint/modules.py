@@ -49,10 +49,11 @@ _NOT_OF_CELLS: Final = (
 def loaded() -> bytes:
     """The names of all modules that an import would bring again, in the order of importing."""
     every = list(sys.modules.items())
-    return "\n".join(name for name, each in every if _is_named(name, each)).encode()
+    return "\n".join(name for name, each in every if is_named(name, each)).encode()
 
 
-def _is_named(name: str, module: object) -> bool:
+def is_named(name: str, module: object) -> bool:
+    """Whether an import of this name brings it, and it is none of the kernel's own."""
     if name.startswith(_NOT_OF_CELLS) or not isinstance(module, types.ModuleType):
         return False
     return getattr(vars(module).get("__spec__"), "name", None) == name
@@ -92,13 +93,31 @@ def _state_of(module: types.ModuleType) -> str:
         if name.startswith("__") or isinstance(value, types.ModuleType):
             continue
         if isinstance(value, type | types.FunctionType | types.BuiltinFunctionType):
-            said.append(f"{name} {value.__module__} {value.__qualname__}")
-            continue
-        try:
-            said.append(f"{name} {digest(pickle.dumps(value)[:_MOST_BYTES])}")
-        except Exception:  # noqa: BLE001 - the code of any class may be called here
-            said.append(f"{name} {name_of(type(value))}")
+            held = _held_by(value) if value.__module__ == module.__name__ else ""
+            said.append(f"{name} {value.__module__} {value.__qualname__} {held}")
+        else:
+            said.append(f"{name} {content_of(value)}")
     return text_digest(*said)
+
+
+def _held_by(thing: object) -> str:
+    """What a function or a class holds that calling it may change."""
+    if isinstance(thing, types.FunctionType):
+        return content_of([thing.__defaults__, thing.__kwdefaults__, thing.__dict__])
+    parts = [(n, v) for n, v in vars(thing).items() if not n.startswith("__")]
+    methods = types.FunctionType | types.BuiltinFunctionType
+    said = (_held_by(v) if isinstance(v, methods) else content_of(v) for _, v in parts)
+    return text_digest(*(f"{n} {each}" for (n, _), each in zip(parts, said, strict=True)))
+
+
+def content_of(value: object) -> str:
+    """What something holds, by its hash; where it cannot be had, what it is."""
+    if isinstance(value, set | frozenset):  # their order differs between processes
+        return text_digest(*sorted(map(repr, value)))
+    try:
+        return digest(pickle.dumps(value)[:_MOST_BYTES])
+    except Exception:  # noqa: BLE001 - the code of any class may be called here
+        return name_of(type(value))
 
 
 #: Functions and classes of modules, as they were when they were first seen (and kept alive).

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from mlflowkit.nbrun.checkpoint.analysis import analyse, read_of_shown
 from mlflowkit.nbrun.checkpoint.earlier import earlier_cells, restored_from
+from mlflowkit.nbrun.checkpoint.files import state_of
 from mlflowkit.nbrun.checkpoint.plan import Now, Replay, ResumePlan, all_run, plan
 from mlflowkit.nbrun.checkpoint.store import Cells, Store, digest, text_digest
 from mlflowkit.nbrun.hooks import Answer
@@ -230,7 +231,9 @@ class CheckpointHooks:
         modules = {path: _file_digest(path) for step in steps for path in step.modules}
         facts = analyse(self._sources)
         self._read = sorted(read_of_shown(facts))
-        return plan(self._store.cells(), steps, Now(now, facts, modules, imported))
+        files = {path: state_of(path) for step in steps for path in step.files}
+        found = Now(now, facts, modules, files, imported)
+        return plan(self._store.cells(), steps, found)
 
     def _say(self) -> None:
         counts = [self.plan.actions.count(each) for each in ("restore", "replay", "run")]

@@ -19,8 +19,13 @@ from typing import Any, Final
 import cloudpickle
 from cloudpickle import cloudpickle as _cloud
 
-from mlflowkit.nbrun.checkpoint import memory
-from mlflowkit.nbrun.checkpoint.code_objects import reduce_code, set_function
+from mlflowkit.nbrun.checkpoint import memory, shared, views
+from mlflowkit.nbrun.checkpoint.code_objects import (
+    class_as_made,
+    reduce_cell,
+    reduce_code,
+    set_function,
+)
 from mlflowkit.nbrun.checkpoint.memory import Blocks, DoesNotTravel, Storage
 from mlflowkit.nbrun.checkpoint.travels import (
     ATOMS,
@@ -96,6 +101,9 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # untyped
             return ("namespace",)
         if kind is types.ModuleType or isinstance(obj, types.ModuleType):
             return ("module", self._module(obj))
+        place = shared.place_of(obj)
+        if place is not None:
+            return ("shared", *place)
         if not is_shared_by_all(obj, kind):
             self.result.seen[id(obj)] = obj
         if kind is set or kind is frozenset:
@@ -130,15 +138,19 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # untyped
         kind = type(obj)
         if kind is types.CodeType:
             return reduce_code(obj, self.result.uses)
+        if kind is types.CellType:
+            return reduce_cell(obj)
         if kind is types.FunctionType:
             return self._function(obj)
         if isinstance(obj, type):
             if not _cloud._should_pickle_by_reference(obj):
                 self.result.exact = False  # cloudpickle numbers the classes it meets
-            return super().reducer_override(obj)
+            return class_as_made(super().reducer_override(obj))
         why = refusal(obj, kind)
         if why:
             raise DoesNotTravel(why)
+        if kind in views.KINDS:
+            return views.reduce_view(obj)
         special = self._memory(obj, kind)
         if special is not NotImplemented:
             return special
@@ -152,9 +164,10 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # untyped
         if function.__globals__ is not self._namespace:
             raise DoesNotTravel("holds a function that no cell defines")
         newargs = list(self._function_getnewargs(function))
-        newargs[1] = self._namespace
+        newargs[1], newargs[4] = self._namespace, function.__closure__
         state, slots = _cloud._function_getstate(function)
         slots["__globals__"], slots["_cloudpickle_submodules"] = {}, []
+        slots["__closure__"] = None
         return (
             _cloud._make_function,
             tuple(newargs),
@@ -227,6 +240,8 @@ class _Unpickler(pickle.Unpickler):
                 return self._namespace
             case ("module", name):
                 return importlib.import_module(name)
+            case ("shared", module, name):
+                return getattr(importlib.import_module(module), name)
             case ("set", at):
                 return self._sets[at]
             case ("slice", start, stop, step):
@@ -278,9 +293,7 @@ def canonical(body: bytes) -> list[object]:
         elif "UNICODE" in name:
             said.append(("text", argument))
         elif name == "BINFLOAT":
-            said.append(
-                (name, repr(argument))
-            )  # what is not a number does not equal itself
+            said.append((name, repr(argument)))  # NaN does not equal itself
         elif name != "FRAME":
             said.append((name, argument))
     return said

@@ -67,6 +67,8 @@ class Now:
     facts: Sequence[CellFacts]
     #: Hashes of the files of local modules that steps name.
     modules: dict[str, str] = field(default_factory=dict[str, str])
+    #: Size and time of the other files that steps name.
+    files: dict[str, str] = field(default_factory=dict[str, str])
     #: Step → what the settings are in a new kernel that has imported what it had.
     imported: Mapping[int, Mapping[str, Any]] = field(
         default_factory=dict[int, Mapping[str, Any]]
@@ -92,6 +94,9 @@ def plan(then: Cells, steps: Sequence[Step], now: Now) -> ResumePlan:
             why = f"the module {gone[0]} has changed"
             break
         usable.append(step)
+    while usable and (file := _changed_file(usable[-1], now.files)):
+        why = f"the file {file} has changed since"
+        usable.pop()
     if not usable:
         reason = why or "there is no checkpoint before the first cell that runs"
         return all_run(count, reason)
@@ -105,6 +110,12 @@ def plan(then: Cells, steps: Sequence[Step], now: Now) -> ResumePlan:
     ]
     told = tuple(_said(replay) for replay in replays)
     return ResumePlan(tuple(actions), last, tuple(replays), (*reasons, *told))
+
+
+def _changed_file(step: Step, now: Mapping[str, str]) -> str:
+    """One that its cells name and that is not as it was; what a later cell of the notebook
+    wrote is known to a later step."""
+    return next((f for f, was in step.files.items() if now.get(f, "") != was), "")
 
 
 def _same_prefix(then: Cells, now: Cells) -> tuple[str, int]:
@@ -138,20 +149,25 @@ def to_explain(then: Cells, steps: Sequence[Step]) -> list[int]:
 
 
 def unexplained(
-    before: Mapping[str, Any], after: Mapping[str, Any], imported: Mapping[str, Any] | None
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+    imported: Mapping[str, Any] | None,
+    *,
+    whole: bool = False,
 ) -> list[str]:
     """The settings that changed, but for those that importing alone sets in the same way.
 
     Args:
         imported: Settings by the imports alone; None: that is not known. What is new came
             with a library: where it is not known what that sets, it is compared at last.
+        whole: All that was imported is among `imported`.
     """
     was, is_ = _items(before), _items(after)
     alone = _items(imported) if imported else {}
     found = dict[str, None]()
     for item, value in is_.items():
         known = [each[item] for each in (was, alone) if item in each]
-        if known and value not in known:
+        if (known or whole) and value not in known:
             found[item[0]] = None
     gone = {what for what, part in was.keys() - is_.keys() if part and what in after}
     return [*found, *sorted(gone - found.keys() - {DATA})]
@@ -194,11 +210,21 @@ def _segments(then: Cells, steps: Sequence[Step], now: Now) -> list[_Segment]:
             _with_uses(names, [step, *([before] if before else [])]),
             any(facts[at].sweeping for at in cells),
             [effect for at in cells for effect in facts[at].effects],
-            unexplained((before or then).ambient, step.ambient, now.imported.get(step.at)),
+            _changed(before or then, step, now.imported.get(step.at)),
         )
         found.append(segment)
         before = step
     return found
+
+
+def _changed(
+    before: Step | Cells, step: Step, imported: Mapping[str, Any] | None
+) -> list[str]:
+    """The settings that a segment changed; what modules of the person's own set when they
+    are imported is not known."""
+    own = step.modules.keys() - getattr(before, "modules", {}).keys()
+    whole = imported is not None and not own
+    return unexplained(before.ambient, step.ambient, imported, whole=whole)
 
 
 def _with_uses(names: set[str], steps: Iterable[Step]) -> set[str]:

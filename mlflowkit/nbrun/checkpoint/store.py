@@ -27,7 +27,8 @@ T = TypeVar("T")
 
 #: Left free on the disk.
 _SPARE_BYTES: Final = 256 * 1024 * 1024
-#: A setting: the constants of the modules that are variables, by their names.
+#: A setting: the constants of the modules that are variables, by their names; and what
+#: objects hold that are variables and a module's, too, as "module:name".
 DATA: Final = "the data of modules"
 
 
@@ -60,6 +61,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     ambient: dict[str, Any] = {}
     #: Files of local modules that were loaded, with their content's hash.
     modules: dict[str, str] = {}
+    #: Files that the cells so far name, with size and time; see `files`.
+    files: dict[str, str] = {}
     #: Blob: the names of the modules that were loaded.
     loaded: str = ""
     #: Executed code and which of it showed a value, as the shell counts.

@@ -11,10 +11,11 @@ import gc
 import types
 import weakref
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from mlflowkit.nbrun.checkpoint import memory, pickles, travels
+from mlflowkit.nbrun.checkpoint import memory, pickles, shared, travels
 from mlflowkit.nbrun.checkpoint.memory import Blocks, DoesNotTravel
 from mlflowkit.nbrun.checkpoint.pickles import Pickled
 
@@ -141,16 +142,28 @@ def _below(obj: Any, namespace: dict[str, Any]) -> list[object]:
         used = [namespace[n] for n in obj.__code__.co_names if n in namespace]
         return [*inside, *used]
     found = gc.get_referents(obj)
-    if isinstance(obj, weakref.ref):
-        found.append(obj())
+    found += _behind(obj)
     if getattr(obj, "grad_fn", None) is not None and type(obj).__module__ == "torch":
         found += memory.leaves_of(obj)
     return found
 
 
+def _behind(obj: Any) -> Iterable[object]:
+    """What it leads to without holding it, or where no collector of garbage looks."""
+    kind = type(obj)
+    if issubclass(kind, weakref.ref):
+        return [obj()]
+    if kind in (weakref.ProxyType, weakref.CallableProxyType):
+        with suppress(ReferenceError):  # every question to it is one to what it stands for
+            return [obj.__reduce_ex__.__self__]
+    if kind is weakref.finalize:
+        return obj.peek() or ()
+    return [obj.obj] if kind is memoryview else ()
+
+
 def _is_outside(obj: object, namespace: dict[str, Any]) -> bool:
     """Whether it belongs to no variable: the namespace, modules, and what they define."""
-    if obj is namespace or isinstance(obj, types.ModuleType):
+    if obj is namespace or isinstance(obj, types.ModuleType) or shared.place_of(obj):
         return True
     kind = type(obj)
     if kind in travels.ATOMS or travels.is_shared_by_all(obj, kind):

@@ -15,6 +15,10 @@ _PLAIN_MODULES: Final = {"datetime", "decimal", "fractions", "uuid", "zoneinfo",
 _REFUSED: Final = {
     ("tempfile", "TemporaryDirectory"): "is a folder that ends with its process",
     ("weakref", "finalize"): "is a weak reference",
+    ("weakref", "ProxyType"): "is a weak reference",
+    ("weakref", "CallableProxyType"): "is a weak reference",
+    ("builtins", "memoryview"): "looks into the memory of another object",
+    ("decimal", "Context"): "may be the context of a thread",
     ("numpy", "memmap"): "is a file mapped into memory",
     ("IPython.core.display_functions", "DisplayHandle"): "redraws an output of this kernel",
 }
@@ -23,6 +27,7 @@ _BASES_REFUSED: Final = {
     ("traitlets.traitlets", "HasTraits"): "is a widget",
     ("matplotlib.artist", "Artist"): "is a part of a figure",
     ("multiprocessing.process", "BaseProcess"): "is a process",
+    ("_ctypes", "_CData"): "is memory of C",
 }
 
 
@@ -64,7 +69,7 @@ def refusal(obj: Any, kind: type) -> str:
     iterates = module in _ITERATOR_MODULES and hasattr(kind, "__next__")
     if iterates and not isinstance(obj, io.BytesIO | io.StringIO):
         return f"is a {kind.__name__} that may be half used up"
-    for base in kind.__mro__:
+    for base in kind.__mro__:  # not of a proxy's object: of its own kind
         why = _BASES_REFUSED.get((base.__module__, base.__name__), "")
         if why:
             return why

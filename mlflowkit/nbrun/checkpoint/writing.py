@@ -18,7 +18,7 @@ from typing import Any, Final, NoReturn
 
 import msgspec
 
-from mlflowkit.nbrun.checkpoint import ambient, beside, modules, randomness
+from mlflowkit.nbrun.checkpoint import ambient, beside, files, modules, randomness
 from mlflowkit.nbrun.checkpoint.keeper import SHELLS, Keeper, current
 from mlflowkit.nbrun.checkpoint.pickles import Pickled, TooCostly
 from mlflowkit.nbrun.checkpoint.store import Group, Step, Store, digest
@@ -62,6 +62,7 @@ def after(at: int, seconds: float) -> None:
 def _take(keeper: Keeper, at: int) -> None:
     random, here = randomness.get_random(), ambient.here()
     modules.know_modules(keeper.namespace)
+    files.know(keeper.shell.history_manager.input_hist_parsed[1:])
     with keeper.store.writing():
         if may_fork():
             if not _in_child(keeper, lambda: _write(keeper, at, here, random)):
@@ -73,11 +74,13 @@ def _take(keeper: Keeper, at: int) -> None:
 
 def _facts(keeper: Keeper, at: int, here: dict[str, Any]) -> Step:
     shell = keeper.shell
+    inputs = tuple(shell.history_manager.input_hist_parsed[1:])
     return Step(
         at=at,
         ambient={**ambient.rest(keeper.namespace), **here},
         modules=modules.local_modules(),
-        inputs=tuple(shell.history_manager.input_hist_parsed[1:]),
+        files=files.files_named(inputs, os.getcwd()),
+        inputs=inputs,
         outs=tuple(key for key in keeper.namespace.get("_oh", {}) if isinstance(key, int)),
         count=shell.execution_count,
         shown=_shown(keeper),

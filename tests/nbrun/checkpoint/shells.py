@@ -14,7 +14,7 @@ from typing import Any
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-from mlflowkit.nbrun.checkpoint import inside, modules, writing
+from mlflowkit.nbrun.checkpoint import files, inside, modules, writing
 from mlflowkit.nbrun.checkpoint.analysis import analyse
 from mlflowkit.nbrun.checkpoint.plan import Now, ResumePlan, plan
 from mlflowkit.nbrun.checkpoint.store import Cells, Store, text_digest
@@ -103,7 +103,10 @@ class Run:
         store, then = Store(self.folder), Store(self.folder).cells()
         inside.begin(str(self.folder), always=True, shell=self.shell)
         facts = analyse(list(self.cells))
-        found = plan(then, store.steps(), Now(self._now(), facts, modules.local_modules()))
+        steps = store.steps()
+        named = {path: files.state_of(path) for step in steps for path in step.files}
+        now = Now(self._now(), facts, modules.local_modules(), named)
+        found = plan(then, steps, now)
         for replay in found.replays:
             inside.load(replay.before, replay.names)
             for at in replay.cells:

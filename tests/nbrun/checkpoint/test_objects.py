@@ -224,7 +224,76 @@ CASES: dict[str, tuple[list[str], str, str]] = {
     "the generator of the whole module": (
         ["import numpy as np\nr = np.random.mtrand._rand"],
         "r is np.random.mtrand._rand",
+        "restore",
+    ),
+    "names that begin with a line": (
+        ["_df = [1]; __version__ = '2'; _i7 = 3; __x = 4", "n: int = 1"],
+        "(_df, __version__, _i7, __x, __annotations__) == ([1], '2', 3, 4, {'n': int})",
+        "restore restore",
+    ),
+    "a name of the shell with another value": (
+        ["In = 5; __name__ = 'mine'", "n = 1"],
+        "In == 5 and __name__ == 'mine'",
+        "restore restore",
+    ),
+    "closures that share a number": (
+        [
+            "def make():\n    n = 0\n    def up():\n        nonlocal n; n += 1\n"
+            "    return up, lambda: n\nup, see = make(); up()"
+        ],
+        "(up(), see())[1] == 2",
+        "restore",
+    ),
+    "closures that know themselves and each other": (
+        [
+            "def make():\n    def a(n): return n and b(n - 1)\n    def b(n): return n and a(n - 1)\n"
+            "    def late(): return never\n    if not a: never = 1\n    return a, b, late\n"
+            "a, b, late = make()"
+        ],
+        "a(5) == 0 and a.__closure__[0].cell_contents is b and late.__closure__ is not None",
+        "restore",
+    ),
+    "what stands for an object without holding it": (
+        [
+            "import weakref\nclass A: x = 3\na = A(); said = []; p = weakref.proxy(a)\n"
+            "f = weakref.finalize(a, said.append, 1)"
+        ],
+        "(setattr(a, 'x', 4), p.x)[1] == 4 and (f(), said)[1] == [1]",
         "replay",
+    ),
+    "a look into bytes": (
+        [
+            "import ctypes\nb = bytearray(b'abc'); m = memoryview(b)\n"
+            "c = bytearray(b'abc'); d = (ctypes.c_char * 3).from_buffer(c)"
+        ],
+        "(m.__setitem__(0, 65), b)[1] == b'Abc' and (d.__setitem__(0, b'A'), c)[1] == b'Abc'",
+        "replay",
+    ),
+    "a look into a dictionary": (
+        [
+            "import types, collections\nd = {'a': 1}; k = d.keys(); v = d.items()\n"
+            "p = types.MappingProxyType(d); o = collections.OrderedDict(); q = o.values()"
+        ],
+        "(d.update(b=2), o.update(c=3), len(k), len(v), p['b'], list(q))[2:] == (2, 2, 2, [3])",
+        "restore",
+    ),
+    "a look into a class": (
+        ["class A: x = 1\np = A.__dict__"],
+        "(setattr(A, 'x', 2), p['x'])[1] == 2",
+        "replay",
+    ),
+    "the decimal context": (
+        ["import decimal\nc = decimal.getcontext()"],
+        "c is decimal.getcontext()",
+        "replay",
+    ),
+    "objects that a module goes on with": (
+        [
+            "import os, sys\nfrom matplotlib import rcParams\nfrom os import environ",
+            "inside = [rcParams]; path = sys.path; m = sys.modules['matplotlib']",
+        ],
+        "rcParams is m.rcParams is inside[0] and environ is os.environ and path is sys.path",
+        "restore restore",
     ),
     "history": (
         ["5", "[1]", "x = 3"],

@@ -97,6 +97,28 @@ def test_a_setting_that_changed_is_changed_again() -> None:
     )
 
 
+def test_a_file_that_cells_name_counts_as_the_latest_step_knew_it() -> None:
+    then = cells_of(*FOUR)
+    files = ({"/a": "1"}, {"/a": "1", "/b": "1"}, {"/a": "2", "/b": "1"})
+    steps = [step(at, "a", files=named) for at, named in enumerate(files)]
+
+    def with_files(**now: str) -> ResumePlan:
+        found = {f"/{name}": state for name, state in now.items()}
+        return plan(then, steps, Now(then, analyse(FOUR), files=found))
+
+    assert with_files(a="2", b="1").actions == ("restore",) * 3 + ("run",)
+    changed = with_files(a="1", b="2")
+    assert changed.actions == ("restore", "run", "run", "run")
+    assert changed.reasons == ("the file /b has changed since",)
+    assert with_files(b="1").actions == ("run",) * 4  # one that is gone has changed
+
+
+def test_what_is_new_and_comes_with_no_library_was_set_by_the_cell() -> None:
+    after = {"logging": {"": "30", "mine": "10"}}
+    assert unexplained({"logging": {"": "30"}}, after, {}, whole=True) == ["logging"]
+    assert unexplained({"logging": {"": "30"}}, after, after, whole=True) == []
+
+
 def test_why_nothing_is_restored_is_said() -> None:
     then, steps = cells_of(*FOUR, inputs={"rows": "1"}), [step(2, "a")]
     other = change(Now(then, analyse(FOUR)), cells=cells_of(*FOUR, inputs={"rows": "2"}))

@@ -28,6 +28,18 @@ LONG = [
     "numbers = iter(range(10)); next(numbers)\nconn.execute('insert into t values (7)').rowcount",
     f"{COSTLY}\nbump(); drawn = np.random.rand(); print('costly', count)",
 ]
+#: A cell that kills its kernel as soon as the checkpoint of the cell before it is whole.
+KILLED_WHEN_KEPT = """
+import os, time
+from pathlib import Path
+deadline = time.monotonic() + 120
+def kept():
+    names = [path.name for path in Path({kept!r}, "steps").glob("[!.]*")]
+    return names and not [name for name in names if name.endswith("begun")]
+while not kept() and time.monotonic() < deadline:
+    time.sleep(0.02)
+os.kill(os.getpid(), 9)
+"""
 CHECK = """
 view[0] = -1
 bump()
@@ -81,7 +93,8 @@ def test_a_kernel_that_was_killed_is_no_hindrance_and_what_was_pushed_is_there(
     tmp_path: Path,
 ) -> None:
     push = f"{COSTLY}\nimport mlflowkit, os; mlflowkit.push('n', 41)\nx = list(range(1000))"
-    cells = [push, "import time; time.sleep(3); os.kill(os.getpid(), 9)"]
+    # The checkpoint of a cell is written while the next one runs.
+    cells = [push, KILLED_WHEN_KEPT.format(kept=str(store(tmp_path).folder))]
     killed = attempt(tmp_path, *cells)
     assert killed.statuses() == ["completed", "killed"]
     mended = attempt(tmp_path, push, "y = len(x)", resume=True, returns=("y",))
@@ -198,6 +211,90 @@ def test_settings_that_no_name_in_a_cell_gives_away_are_set_again(tmp_path: Path
             7: "changed numpy's settings",
         }.items()
     ]
+
+
+MODULE = """
+CONFIG = {"rate": 1}
+CALLS = []
+class State:
+    n = 0
+    def bump(self):
+        self.n += 1
+        return self.n
+STATE = State()
+def add(x):
+    CALLS.append(x)
+    return x
+def seen():
+    return CONFIG["rate"], STATE.n, CALLS
+def gathered(x, all=[]):
+    all.append(x)
+    return len(all)
+class Made:
+    count = 0
+    def __init__(self):
+        Made.count += 1
+"""
+
+
+def test_what_a_module_or_the_process_goes_on_with_is_shared_or_set_again(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "helped.py").write_text(MODULE)
+    cells = [
+        "import logging, os, sys\nfrom helped import CALLS, CONFIG, STATE, add, seen",
+        "logger = logging.getLogger('of.mine'); logger.setLevel(10)",
+        "none = logger.addFilter(lambda record: False)",
+        f"{COSTLY}\nmany = list(range(1000))",
+        "bumped = STATE.bump()",
+        "added = add(5)",
+        "arguments = sys.argv; none = arguments.append('more')",
+        "finders = sys.meta_path; none = finders.append(finders[-1])",
+        "old = os.umask(0o027)",
+        "from helped import Made, gathered",
+        "first = gathered(1)",
+        "second = Made()",
+    ]
+    check = (
+        "CONFIG['rate'] = 7; add(6); print(*seen(), CALLS is seen()[2], bumped, len(many))\n"
+        "print(logger.level, len(logger.filters), logging.getLogger('of.mine') is logger)\n"
+        "print(sys.argv[-1], len(sys.meta_path) - before, os.umask(0o027) == 0o027)\n"
+        "print(first, gathered(2), Made.count)"
+    )
+    cells[0] += "; before = len(sys.meta_path)"
+    attempt(tmp_path, *cells, "1 / 0", checkpoint="always")
+    ran = attempt(tmp_path, *cells, check, resume=True)
+    assert ran.error is None
+    printed = "7 1 [5, 6] True 1 1000\n10 1 True\nmore 1 True\n1 2 1\n"
+    assert ran.printed(12) == printed, ran.notebook.metadata.mlflowkit
+    again = {at for at, status in enumerate(ran.statuses()) if status == "completed"}
+    assert again == {1, 2, 4, 5, 6, 7, 8, 10, 11, 12}, ran.notebook.metadata.mlflowkit[
+        "reasons"
+    ]
+
+
+def test_a_file_that_was_mended_is_read_again_and_one_that_cells_write_is_not(
+    tmp_path: Path,
+) -> None:
+    rows, out = tmp_path / "rows.csv", tmp_path / "out.txt"
+    rows.write_text("1,2")
+    cells = [
+        f"{COSTLY}\nn = 1",
+        "log = open('log.txt', 'a')",
+        f"{COSTLY}\nwritten = open('out.txt', 'w').write('one')",
+        f"{COSTLY}\nwritten = open('out.txt', 'w').write('two')",
+        f"{COSTLY}\nrows = [int(n) for n in open('rows.csv').read().split(',')]",
+    ]
+    fails = "log.write('x' * 9000); 1 / (sum(rows) - 3)"
+    attempt(tmp_path, *cells, fails, checkpoint="always")
+    rows.write_text("1,2,3")
+    ran = attempt(tmp_path, *cells, "print(rows, open('out.txt').read())", resume=True)
+    assert ran.printed(5) == "[1, 2, 3] two\n"
+    again = ["restored", "completed", "restored", "restored", "completed", "completed"]
+    assert ran.statuses() == again
+    said = ran.notebook.metadata.mlflowkit["reasons"]
+    assert said[0] == f"the file {rows} has changed since"
+    assert out.read_text() == "two"
 
 
 def test_what_a_cell_shows_has_to_come_out_the_same_only_where_another_one_reads_it(
