@@ -7,13 +7,13 @@ not, and what is wrong with the file itself is said before the run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from mlflowkit.authoring.axes import written_kwargs
 from mlflowkit.authoring.composed import WRITTEN, items_of
-from mlflowkit.authoring.edge_types import check_arrow, check_param
+from mlflowkit.authoring.edge_types import check_arrow, check_param, what_it_gives
 from mlflowkit.authoring.refs import ParamRef, XComArg, has_refs
 from mlflowkit.authoring.runtime import part
 from mlflowkit.authoring.template import holds_template, texts_in, unwrapped
@@ -23,6 +23,8 @@ from mlflowkit.errors import NeverAssigned, UnknownOutput
 if TYPE_CHECKING:
     from mlflowkit.core.spec import ParamSpec
 
+#: What may hold outputs of tasks inside.
+_HOLD_OTHERS: Final = (list, tuple, set, dict)
 #: What a notebook task gives beside its outputs.
 _GIVES_ITSELF: Final = (
     "dict[str, object]",
@@ -134,5 +136,23 @@ def _asked(signature: Any, name: str) -> tuple[str, str, str, str]:
 def _check_value(signature: Any, name: str, value: object, item: str = "") -> None:
     if isinstance(value, XComArg):
         check_arrow(*_asked(signature, name), value)
-    elif not known_later(value):
-        signature.check_value(name, unwrapped(value), item)
+    elif type(value) in _HOLD_OTHERS or not known_later(value):
+        signature.check_value(name, _as_known(value), item)
+
+
+def _as_known(value: object) -> object:
+    """The value; in a list or a dict what comes later stands as what is known of it."""
+    kind = type(value)
+    if isinstance(value, XComArg):
+        return _later(what_it_gives(value)[0], repr(value))
+    if kind is dict:
+        pairs = cast("dict[object, object]", value).items()
+        return {_as_known(key): _as_known(item) for key, item in pairs}
+    if kind in _HOLD_OTHERS and has_refs(value):
+        items = map(_as_known, cast("Iterable[object]", value))
+        return cast("Callable[..., object]", kind)(items)
+    return _later("", repr(value)) if known_later(value) else unwrapped(value)
+
+
+def _later(annotation: str, shown: str) -> object:
+    return part("mlflowkit.nbrun.types", "Later")(annotation, shown)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class NotebookTask:
     """`notebook(...)` adds a notebook task to the DAG; `.partial(...).expand(...)` maps it."""
 
-    def __call__(self, path: str | Path, **given: Any) -> XComArg:
+    def __call__(self, path: str | Path, /, **given: Any) -> XComArg:
         """Add a task that executes the notebook.
 
         Args:
@@ -39,7 +39,7 @@ class NotebookTask:
         """
         return _make(path, given, _not_mapped)
 
-    def partial(self, path: str | Path, **given: Any) -> MappedNotebook:
+    def partial(self, path: str | Path, /, **given: Any) -> MappedNotebook:
         """What all instances of a mapped notebook task share; `.expand()` comes next."""
         return MappedNotebook(path, given)
 

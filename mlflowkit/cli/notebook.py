@@ -92,25 +92,13 @@ def _tell_files(
 
 
 def _values(notebook: Path, param: list[str] | None) -> dict[str, object]:
-    """JSON where it is JSON and the parameter does not rather take the text."""
-    import json
-
-    from mlflowkit.nbrun.parameters import infer, takes
+    """As the notebook's parameters ask for them."""
+    from mlflowkit.nbrun.parameters import infer
+    from mlflowkit.nbrun.typed_text import from_text
 
     texts = texts_of(param)
     known = {p.name: p for p in infer(notebook)} if texts else {}
-    found: dict[str, object] = {}
-    for name, text in texts.items():
-        one = known.get(name)
-        try:
-            value = json.loads(text)
-        except ValueError:
-            value = text
-        better = one is not None and takes(one, text) and not takes(one, value)
-        found[name] = (
-            text if better or (one is not None and one.annotation == "str") else value
-        )
-    return found
+    return {name: from_text(known.get(name), text) for name, text in texts.items()}
 
 
 def _secrets(given: list[str] | None) -> dict[str, object]:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, cast
 
+from mlflowkit.core.masking_parts import Parts
 from mlflowkit.core.secret_forms import SHORTEST, encodable, forms
 
 MASK: Final = "***"
@@ -78,8 +79,8 @@ def _object(text: str) -> Any:
 
 
 def can_be_hidden(value: str) -> bool:
-    """Whether it is long enough for a secret, and no blank."""
-    return len(value) >= SHORTEST and not value.isspace()
+    """Whether it is long enough for a secret, the blanks around it not counted."""
+    return len(value.strip()) >= SHORTEST
 
 
 class Masker:
@@ -94,6 +95,8 @@ class Masker:
         self.patterns: tuple[bytes, ...] = ()
         #: Matches a byte that begins one of them.
         self.heads: re.Pattern[bytes] = re.compile(b"(?!)")
+        #: Of long ones: what is left where only a part of one is written.
+        self.parts = Parts()
         self.add(values)
 
     def __bool__(self) -> bool:
@@ -115,14 +118,24 @@ class Masker:
         self._bytes = re.compile(_any_of(written).encode(errors="surrogateescape"))
         heads = sorted({pattern[:1] for pattern in self.patterns})
         self.heads = re.compile(b"|".join(map(re.escape, heads)))
+        self.parts = Parts(self._values)
         return list(dict.fromkeys(new))
 
     def text(self, text: str) -> str:
         """`text` without the secrets."""
-        return text if self._text is None else self._text.sub(MASK, text)
+        if self._text is None:
+            return text
+        return self.parts.hidden(self._text.sub(MASK, text), MASK)
 
     def data(self, data: bytes) -> bytes:
         """UTF-8 `data` without the secrets."""
+        if not self.parts:
+            return self.wholes(data)
+        text = self.wholes(data).decode("latin-1")
+        return self.parts.hidden(text, MASK).encode("latin-1")
+
+    def wholes(self, data: bytes) -> bytes:
+        """The same, but parts of secrets may be left."""
         return data if self._bytes is None else self._bytes.sub(MASK.encode(), data)
 
     def value(self, value: Any) -> Any:
@@ -173,11 +186,16 @@ class StreamMasker:
     def __init__(self, masker: Masker) -> None:
         self.masker = masker
         self._kept = b""
+        #: Without whole secrets; a part of one may begin here.
+        self._open = b""
 
     def feed(self, data: bytes) -> bytes:
         """Take a chunk; give what is certain."""
         if not self.masker and not self._kept:
             return data
+        return self._without_parts(self._without_wholes(data))
+
+    def _without_wholes(self, data: bytes) -> bytes:
         buffer, out, at = self._kept + data, bytearray(), 0
         while True:
             found = self.masker.first(buffer, at)
@@ -193,7 +211,17 @@ class StreamMasker:
     def flush(self) -> bytes:
         """The rest: the stream has ended."""
         rest, self._kept = self._kept, b""
-        return self.masker.data(rest)
+        rest = self._open + self.masker.wholes(rest)
+        self._open = b""
+        return self.masker.parts.hidden(rest.decode("latin-1"), MASK).encode("latin-1")
+
+    def _without_parts(self, data: bytes) -> bytes:
+        if not self.masker.parts:
+            return data
+        text = (self._open + data).decode("latin-1")
+        sure, rest = self.masker.parts.certain(text, MASK)
+        self._open = rest.encode("latin-1")
+        return sure.encode("latin-1")
 
     def _opening(self, buffer: bytes, at: int) -> int:
         """Where the text from which a secret may still grow begins; the end, if nowhere."""

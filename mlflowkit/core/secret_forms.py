@@ -30,25 +30,55 @@ _QUOTES: Final = (
 )
 #: A line of a secret of several lines (a key file) is one by itself, if it is no text of words.
 _LINE: Final = re.compile(r"\S{16,}")
+#: The end of a line of base64 that goes on in the next one.
+_LINE_END: Final = 48
+_BASE64: Final = re.compile(rb"[\w+/-]+")
+#: Longer data are no JSON, in which the end of a line is written as `\\n`.
+_IN_JSON: Final = 1024 * 1024
+#: `reprlib` cuts the middle out of a longer text.
+_REPRLIB: Final = 28
 
 
 def forms(value: str) -> set[str]:
-    """The ways in which a secret is written: itself, in a URI, in JSON, in a repr, in HTML, and
-    in base64, alone or with something before and after it (`user:password`)."""
+    """The ways in which a secret is written: itself, in a URI, in JSON, in a repr, in HTML, in
+    hex, and in base64, alone or with something before and after it (`user:password`).
+
+    Blanks around it (the line's end of a file) are not part of it: who uses it leaves them out.
+    """
+    value = value.strip()
     found = {value, value.replace("\n", "\r\n")}
-    for ways in (_in_uris, _in_json, _in_code, _in_markup, _lines):
+    for ways in (_in_uris, _in_json, _in_code, _in_markup, _in_hex, _lines):
         found.update(ways(value))
     found |= _in_base64(value.encode(errors="replace"))
+    if len(value) > _REPRLIB:
+        found.add(f"{value[:12]}...{value[-13:]}")
     return {form for form in found if len(form) >= SHORTEST}
 
 
 def stored_forms(value: str) -> set[bytes]:
     """The ways in which a secret stands in stored bytes: as `forms`, and wide (numpy's texts)."""
     found = {form.encode() for form in forms(value) if encodable(form)}
+    value = value.strip()
     for encoding in ("utf-16-le", "utf-32-le"):
         wide = value.encode(encoding, errors="surrogatepass")
         found |= {wide, *(part.encode() for part in _in_base64(wide))}
     return found
+
+
+def unwrapped(data: bytes) -> bytes:
+    """What in `data` is base64 in lines, without the ends of its lines; most often nothing."""
+    if len(data) <= _IN_JSON:
+        data = data.replace(b"\\r", b"").replace(b"\\n", b"\n")
+    found: list[bytes] = []
+    together: list[bytes] = []
+    for line in map(bytes.strip, data.split(b"\n")):
+        goes_on = len(line) >= _LINE_END and _BASE64.fullmatch(line[-_LINE_END:])
+        if together or goes_on:
+            together.append(line)
+        if together and not goes_on:
+            found.append(b"".join(together))
+            together = []
+    return b" ".join([*found, b"".join(together)])
 
 
 def encodable(form: str) -> bool:
@@ -99,6 +129,12 @@ def _in_markup(value: str) -> Iterator[str]:
         yield text.replace("\\", "\\\\")  # in a repr, as of a widget
 
 
+def _in_hex(value: str) -> Iterator[str]:
+    digits = _raw(value).hex()
+    yield from (digits, digits.upper())
+    yield from ("".join(f"%{b:{case}}" for b in _raw(value)) for case in ("02x", "02X"))
+
+
 def _lines(value: str) -> Iterator[str]:
     if "\n" in value:
         yield from filter(_LINE.fullmatch, map(str.strip, value.splitlines()))
@@ -129,4 +165,4 @@ def _in_base64(value: bytes) -> set[str]:
             part = encode(b"\0" * before + value).decode()[taken:whole]
             if len(part) >= _SHORTEST_BASE64:
                 found.add(part)
-    return found
+    return found | {quote(part, safe="") for part in found}

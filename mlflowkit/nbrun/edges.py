@@ -71,6 +71,8 @@ _ABSTRACT: Final = frozenset({"Sequence", "Iterable", "Collection", "Mapping"})
 _ITEMS: Final = frozenset(
     {"list", "set", "frozenset", "Sequence", "Iterable", "Collection"}
 )
+#: What stands in the brackets of one means what it does in those of the other.
+_ALIKE: Final = (_ITEMS, frozenset({"dict", "Mapping"}))
 
 
 def can_be(given: str, wanted: str) -> bool:
@@ -119,7 +121,8 @@ def _can(have: ast.expr, want: ast.expr) -> bool:
     if not _names_fit(name, other):
         return False
     if isinstance(have, ast.Subscript) and isinstance(want, ast.Subscript):
-        return name != other or _insides_fit(name, _parts(have), _parts(want))
+        alike = name == other or any({name, other} <= kind for kind in _ALIKE)
+        return not alike or _insides_fit(name, _parts(have), _parts(want))
     return True
 
 

@@ -5,12 +5,32 @@ Where no `secret(...)` was used, this is `serializers.dump` and nothing else.
 
 from __future__ import annotations
 
+import re
+from base64 import b64decode
+from typing import Final
+
 from mlflowkit.artifacts.base import Artifacts
 from mlflowkit.artifacts.guarded import GuardedArtifacts
 from mlflowkit.artifacts.serializers import dump
 from mlflowkit.core.values import StoredValue
 from mlflowkit.errors import SecretInValue
 from mlflowkit.worker import masking
+
+#: Few bytes of a value, as they stand in the JSON around them.
+_LEAF: Final = re.compile(rb'"b": ?"([A-Za-z0-9+/=]+)"')
+
+
+def check_name(name: object, where: str) -> None:
+    """Whether a value may be handed on under this name.
+
+    Raises:
+        BadXComKey: no XCom can have it.
+        SecretInValue: it holds a secret of this task.
+    """
+    from mlflowkit.worker.context import check_key
+
+    check_key(where.removeprefix("notebook "), name)
+    masking.refuse_key(where, str(name))
 
 
 def dump_guarded(
@@ -37,4 +57,6 @@ def dump_guarded(
     ]
     for data in told:
         refuse(data)
+        for leaf in _LEAF.findall(data):
+            refuse(b64decode(leaf))
     return stored

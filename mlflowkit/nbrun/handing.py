@@ -16,10 +16,11 @@ def take(folder: IOFolder, values: Mapping[str, object], where: str) -> None:
         values: JSON, by name.
         where: For messages: "notebook fit.ipynb".
     """
-    from mlflowkit.nbrun.guarding import dump_guarded
+    from mlflowkit.nbrun.guarding import check_name, dump_guarded
 
     artifacts = folder.artifacts()
     for name, value in values.items():
+        check_name(name, where)
         folder.push(name, dump_guarded(value, artifacts, where=f"{name!r} of {where}"))
 
 

@@ -64,13 +64,16 @@ def push(name: str, value: object) -> None:
 
     Raises:
         NotInNotebookTask: the notebook is not run as a task.
+        BadXComKey: `name` is no text of 1 to 250 characters.
         CannotSerialize: it cannot travel to another process.
-        SecretInValue: it holds the value of a `secret(...)`.
+        SecretInValue: it holds the value of a `secret(...)`, or `name` does.
     """
-    from mlflowkit.nbrun.guarding import dump_guarded
+    from mlflowkit.nbrun.guarding import check_name, dump_guarded
 
     folder = _folder("push")
-    where = f"push({name!r}) in {folder.settings().where}"
+    notebook = folder.settings().where
+    check_name(name, notebook)
+    where = f"push({name!r}) in {notebook}"
     folder.push(name, dump_guarded(value, folder.artifacts(), where=where))
 
 
@@ -91,9 +94,9 @@ def start() -> None:
     masking.tell_with(asking.hide)
     if not at_start:
         at_start.update(os.environ)
-    # ipykernel watches descriptor 2, and dies with the process: its copy is what we keep.
-    stream: Any = getattr(sys.stderr, "_original_stdstream_copy", None) or sys.__stderr__
-    faulthandler.enable(stream)
+        # ipykernel watches descriptor 2, and dies with the process: its copy is what we keep.
+        kept: Any = getattr(sys.stderr, "_original_stdstream_copy", None) or sys.__stderr__
+        faulthandler.enable(kept)
     if _publish not in ports._kernel_progress:
         _pid.append(os.getpid())
         ports._kernel_progress.append(_publish)

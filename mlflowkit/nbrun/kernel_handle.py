@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +21,8 @@ _MEASURE_SECONDS: Final = 0.5
 #: The first time is soon: a cell may eat all memory at once.
 _FIRST_SECONDS: Final = 0.1
 _LOG_TAIL_BYTES: Final = 16_000
+#: What subprocesses put out is copied to the log: only its end is ever read.
+_LOG_MOST_BYTES: Final = 16 * 1024 * 1024
 
 
 class KernelHandle:
@@ -53,7 +57,15 @@ class KernelHandle:
         while not self.dead:
             await asyncio.wait([self._died], timeout=pause)
             self.peak_bytes = max(self.peak_bytes, processes.resident_bytes(self.pid))
+            if not self.dead:
+                self._empty_full_log()
             pause = _MEASURE_SECONDS
+
+    def _empty_full_log(self) -> None:
+        """All who write to it append, so that it goes on from its beginning."""
+        with suppress(OSError):
+            if os.stat(self._log).st_size > _LOG_MOST_BYTES:
+                os.truncate(self._log, 0)
 
     def _is_over(self, status: int) -> None:
         if not self._died.done():
@@ -84,7 +96,10 @@ class KernelHandle:
     def log_tail(self) -> str:
         """The end of what the process wrote outside of any cell."""
         try:
-            data = self._log.read_bytes()[-_LOG_TAIL_BYTES:]
+            with self._log.open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size - _LOG_TAIL_BYTES))
+                data = file.read(_LOG_TAIL_BYTES)
         except OSError:
             return ""
         return failures.last_words(data.decode(errors="replace"))

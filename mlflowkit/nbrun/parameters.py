@@ -14,12 +14,12 @@ import logging
 import re
 import tokenize
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from mlflowkit.core.secret import Secret
+from mlflowkit.core.secret import with_values
 from mlflowkit.errors import BadParameterName, NoParametersCell, UnknownParameter, WrongType
 from mlflowkit.nbrun import source, types
 
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 #: papermill's comment: `# type: int what it is for`.
-_COMMENT: Final = re.compile(r"#\s*(?:type:\s*(?P<type>\S+)\s*)?(?P<help>.*)$")
+_COMMENT: Final = re.compile(r"#\s*(?P<typed>type:\s*(?=\S))?(?P<text>.*)$")
+#: Statements whose own statements are of the same scope.
+_BLOCKS: Final = (ast.If, ast.Try, ast.With, ast.For, ast.While)
 
 
 class NoDefault:
@@ -126,8 +128,7 @@ def check_type(
     Args:
         item: Which item of what is mapped over it is, in words.
     """
-    if isinstance(value, Secret):
-        value = types.SecretValue(value)
+    value = with_values(value, types.SecretValue)
     if parameter.annotation:
         optional = parameter.default is None
         said = parameter.annotation
@@ -171,23 +172,45 @@ def _python(code: str) -> list[NotebookParameter]:
     comments = _comments(code)
     found: dict[str, NotebookParameter] = {}
     for node in tree.body:
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            targets: list[ast.expr] = [node.target]
-            annotation, value = ast.unparse(node.annotation), node.value
-        elif isinstance(node, ast.Assign):
-            targets, annotation, value = node.targets, "", node.value
-        else:
-            continue
         kind, text = comments.get(node.end_lineno or node.lineno, ("", ""))
-        for target in targets:
-            if isinstance(target, ast.Name):
-                annotated = _unquoted(annotation) or kind
-                default = _literal(value)
-                shown = ast.unparse(value) if value is not None else ""
-                found[target.id] = NotebookParameter(
-                    target.id, annotated, shown, default, text
-                )
+        for name, annotation, value in _assigned(node):
+            annotated = _unquoted(annotation) or kind
+            shown = ast.unparse(value) if value is not None else ""
+            found[name] = NotebookParameter(name, annotated, shown, _literal(value), text)
+        for within in ast.walk(node) if isinstance(node, _BLOCKS) else ():
+            for name, annotation, _ in _assigned(within):
+                # Which of its values it has, if any, only running the cell would tell.
+                sometimes = NotebookParameter(name, annotation, "", COMPUTED, "")
+                found.setdefault(name, sometimes)
     return list(found.values())
+
+
+def _assigned(node: ast.AST) -> Iterator[tuple[str, str, ast.expr | None]]:
+    """Name, annotation and value of each variable that a statement assigns."""
+    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        annotation = ast.unparse(node.annotation)
+        bare = annotation.rpartition(".")[2] == "Final"
+        yield node.target.id, "" if bare else annotation, node.value
+    elif isinstance(node, ast.Assign):
+        for target in node.targets:
+            yield from _unpacked(target, node.value)
+
+
+def _unpacked(
+    target: ast.expr, value: ast.expr
+) -> Iterator[tuple[str, str, ast.expr | None]]:
+    """`a, b = 1, 2` assigns both."""
+    if isinstance(target, ast.Name):
+        yield target.id, "", value
+    elif isinstance(target, ast.Starred):
+        yield from _unpacked(target.value, ast.Name("..."))
+    elif isinstance(target, ast.Tuple | ast.List):
+        values = value.elts if isinstance(value, ast.Tuple | ast.List) else []
+        starred = any(isinstance(each, ast.Starred) for each in target.elts)
+        if starred or len(values) != len(target.elts):
+            values = [ast.Name("...")] * len(target.elts)
+        for one, its in zip(target.elts, values, strict=True):
+            yield from _unpacked(one, its)
 
 
 #: Magics of whole cells that run them as they are.
@@ -225,8 +248,20 @@ def _comments(code: str) -> dict[int, tuple[str, str]]:
     found: dict[int, tuple[str, str]] = {}
     for token in tokenize.generate_tokens(io.StringIO(code).readline):
         if token.type == tokenize.COMMENT and (match := _COMMENT.match(token.string)):
-            found[token.start[0]] = (match["type"] or "", match["help"].strip())
+            text = match["text"].strip()
+            found[token.start[0]] = _type_and_help(text) if match["typed"] else ("", text)
     return found
+
+
+def _type_and_help(text: str) -> tuple[str, str]:
+    """`dict[str, int] | None what it is for`: where the type ends."""
+    words = text.split()
+    for count in range(1, len(words) + 1):
+        kind, after = " ".join(words[:count]), words[count : count + 1]
+        whole = kind.count("[") == kind.count("]") and not kind.endswith("|")
+        if whole and after != ["|"]:
+            return kind, " ".join(words[count:])
+    return words[0], " ".join(words[1:])
 
 
 def _by_papermill(

@@ -42,7 +42,10 @@ def stripped(text: str, name: str | Path, *, keep_outputs: bool = False) -> str:
     raw = _parsed(text, Path(name))
     for sheet in raw.get("worksheets", [raw]):
         _strip_cells(sheet, keep_outputs)
-    _forget(raw.get("metadata"), VOLATILE - ({"widgets"} if keep_outputs else set()))
+    metadata = raw.get("metadata")
+    _forget(metadata, VOLATILE - ({"widgets"} if keep_outputs else set()))
+    if isinstance(metadata, dict):
+        _forget(metadata.get("language_info"), {"version"})  # of who ran it last
     written = json.dumps(raw, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
     # Half a character, which JSON may hold, is written as JSON has it.
     return written.encode(errors="backslashreplace").decode()
@@ -88,7 +91,9 @@ def _strip_cells(sheet: dict[str, Any], keep_outputs: bool) -> None:
     for cell in sheet["cells"]:
         if isinstance(source := cell.get("source"), str):
             cell["source"] = source.splitlines(keepends=True)  # as Jupyter saves it
-        _forget(cell.get("metadata"), VOLATILE_IN_CELL)
+        _forget(metadata := cell.get("metadata"), VOLATILE_IN_CELL)
+        if isinstance(metadata, dict) and metadata.get("tags") == []:
+            del metadata["tags"]  # papermill gives them to every cell
         if cell.get("cell_type") == "code":
             _strip_code(cell, keep_outputs)
 

@@ -61,6 +61,29 @@ class SecretValue:
         return repr(self.handle)
 
 
+class Later:
+    """What is not there yet, inside of a list or a dict: the output of a task.
+
+    Args:
+        annotation: Of what it will be; empty where nobody knows.
+        shown: What it is called.
+    """
+
+    def __init__(self, annotation: str, shown: str) -> None:
+        self.annotation, self.shown = annotation, shown
+
+    def may_be(self, wanted: ast.expr) -> bool:
+        """Whether it may be what an annotation's tree says."""
+        from mlflowkit.nbrun.edges import can_be  # it reads parameters, which come here
+
+        return not self.annotation or can_be(self.annotation, ast.unparse(wanted))
+
+    def __repr__(self) -> str:
+        return (
+            f"<{self.shown}: {self.annotation}>" if self.annotation else f"<{self.shown}>"
+        )
+
+
 def check_annotation(
     where: str,
     name: str,
@@ -74,7 +97,11 @@ def check_annotation(
     if node is None or (value is None and optional):
         return
     if not fits(node, value):
-        raise WrongType(where, name, annotation, value, item)
+        raise WrongType(where, name, annotation, _shown(value), item)
+
+
+def _shown(value: object) -> object:
+    return value.handle if isinstance(value, SecretValue) else value
 
 
 @lru_cache(maxsize=256)
@@ -97,14 +124,16 @@ def check_like(
         loose = not (value is None or isinstance(value, simple))
         if not loose:
             expected = f"a {kind} (as its default is)"
-            raise WrongType(where, name, expected, value, item)
+            raise WrongType(where, name, expected, _shown(value), item)
     elif not _fits_name(kind, value):
         shown = f"{kind} (as its default {default!r} is; annotate it to take others)"
-        raise WrongType(where, name, shown, value, item)
+        raise WrongType(where, name, shown, _shown(value), item)
 
 
 def fits(node: ast.expr, value: object) -> bool:
     """Whether `value` may be what the annotation's tree says; True where it cannot be told."""
+    if isinstance(value, Later):
+        return value.may_be(node)
     if isinstance(node, ast.Constant):
         if isinstance(node.value, str):
             return _fits_text(node.value, value)
@@ -167,7 +196,7 @@ def _fits_subscript(name: str, inner: ast.expr, value: object) -> bool:
         return value is None or fits(parts[0], value)
     if name == "Union":
         return any(fits(part, value) for part in parts)
-    if name == "Annotated":
+    if name in ("Annotated", "Final"):
         return fits(parts[0], value)
     if name == "Literal":
         constants = [part.value for part in parts if isinstance(part, ast.Constant)]

@@ -17,9 +17,9 @@ import msgspec
 
 from mlflowkit.core.connection import ENV_PREFIX, Connection
 from mlflowkit.core.masking import Masker, can_be_hidden, looks_secret, secrets_by_name
-from mlflowkit.core.secret_forms import SHORTEST, stored_forms
+from mlflowkit.core.secret_forms import SHORTEST, stored_forms, unwrapped
 from mlflowkit.core.values import StoredValue
-from mlflowkit.errors import InvalidConnection, SecretTooShort
+from mlflowkit.errors import InvalidConnection, SecretInValue, SecretTooShort
 from mlflowkit.worker.protocol import Ended
 
 log = logging.getLogger("mlflowkit.secrets")
@@ -108,10 +108,17 @@ def longest_guarded() -> int:
 
 def guarded_in(data: bytes) -> str:
     """Of which guarded secret a form stands in `data`; empty if of none."""
+    lines = unwrapped(data) if _guarded else b""
     for what, forms in _guarded.items():
-        if any(form in data for form in forms):
+        if any(form in data or form in lines for form in forms):
             return what
     return ""
+
+
+def refuse_key(where: str, key: str) -> None:
+    """Raises SecretInValue if a guarded secret is in what a value is to be called."""
+    if what := guarded_in(key.encode(errors="replace")):
+        raise SecretInValue(f"the name of an XCom of {where}", what)
 
 
 def _texts(value: object) -> Iterator[str]:

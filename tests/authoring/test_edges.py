@@ -118,6 +118,26 @@ def test_a_value_that_does_not_fit_is_an_error_in_its_line(fit: Path) -> None:
         notebook(fit, lr="{{ params.lr }}", start=None, params={"mode": "slow"})
 
 
+def test_what_stands_beside_an_output_in_a_list_is_looked_at_as_the_output_is(
+    fit: Path,
+) -> None:
+    where = "parameter 'rows' of notebook fit.ipynb should be list[int], but it was given"
+    assert refused(lambda: notebook(fit, rows=[1, given(str)]), WrongType) == (
+        f"{where} [1, <the output of task 'load': str>] (list)."
+    )
+    assert refused(lambda: notebook(fit, rows=["a", given(int)]), WrongType) == (
+        f"{where} ['a', <the output of task 'load': int>] (list)."
+    )
+    assert refused(lambda: notebook(fit, lr=[given(int)]), WrongType).endswith("(list).")
+    nested = written(fit.parent / "nested.ipynb", "by: dict[str, list[int]] = {}")
+    refused(lambda: notebook(nested, by={"a": [given(str)]}), WrongType)
+    refused(lambda: notebook.partial(fit).expand(rows=[[1], [given(str)]]), WrongType)
+    with DAG("d"):
+        notebook(fit, rows=[1, given(int), given(...)])
+        notebook(fit, rows=["{{ params.rows }}", given(int)])
+        notebook(nested, by={"a": [given(int)], "b": given(...), "{{ ds }}": [1]})
+
+
 def test_the_annotation_of_a_function_is_held_against_the_parameter(fit: Path) -> None:
     assert refused(lambda: notebook(fit, lr=given(str)), WrongEdge) == (
         "parameter 'lr' of notebook fit.ipynb should be float, but the output of task "

@@ -68,6 +68,18 @@ def test_options_are_reserved_and_everything_else_is_a_parameter(fit: Path) -> N
         notebook.partial(fit, lr=1).expand(lr=[2])
 
 
+def test_a_parameter_may_be_called_path(tmp_path: Path) -> None:
+    nb = written(tmp_path / "n.ipynb", "path: str = ''")
+    with DAG("d") as d:
+        notebook(nb, path="a.csv")
+        notebook.partial(nb, task_id="each").expand(path=["a.csv", "b.csv"])
+        with pytest.raises(WrongType, match="'path'"):
+            notebook(nb, path=3)
+    operator = d.get_task("n")
+    assert isinstance(operator, NotebookOperator)
+    assert operator.parameters == {"path": "a.csv"}
+
+
 def test_a_notebook_is_found_beside_the_file_that_names_it_then_in_the_root(
     project: Project,
 ) -> None:

@@ -6,6 +6,7 @@ import html
 import itertools
 import json
 import re
+from base64 import b64encode
 from collections.abc import Callable
 from urllib.parse import quote
 from xml.dom import minidom
@@ -167,6 +168,23 @@ def test_a_secret_is_hidden_as_libraries_write_it(written: str) -> None:
     assert "".join([*map(cut.feed, line), cut.flush()]) == masked
 
 
+#: How it is written where none of its letters is left.
+ENCODERS: dict[str, Callable[[str], str]] = {
+    "an address in which all is escaped": lambda s: "".join(
+        f"%{b:02X}" for b in s.encode()
+    ),
+    "base64 in an address": lambda s: quote(b64encode(s.encode()).decode(), safe=""),
+    "hex": lambda s: s.encode().hex(),
+    "hex, by others": lambda s: s.encode().hex().upper(),
+}
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_a_secret_is_hidden_where_none_of_its_letters_is_left(encoder: str) -> None:
+    secret = "tk&Q >>>?ünu\\k8"
+    assert Masker([secret]).text(f"<{ENCODERS[encoder](secret)}>") == "<***>"
+
+
 def test_a_line_of_a_key_file_is_a_secret_by_itself_and_a_line_of_words_is_not() -> None:
     lines = ("-----BEGIN A KEY-----", "MIIEowIBAAKCAQEAx7", "short", "and so on and on")
     masked = Masker(["\n".join(lines)])
@@ -177,6 +195,12 @@ def test_a_line_of_a_key_file_is_a_secret_by_itself_and_a_line_of_words_is_not()
 def test_a_text_with_half_a_character_is_hidden_too() -> None:
     for half in ("\ud800", "\udcff"):
         assert Masker([f"{half}secret"]).text(f"<{half}secret>") == "<***>"
+
+
+def test_blanks_around_a_secret_are_no_part_of_it() -> None:
+    masker = Masker([" from-a-file\n"])
+    assert masker.text("['from-a-file'] from-a-file\n") == "['***'] ***\n"
+    assert Masker().add(["four\n\n"]) == []
 
 
 def test_a_secret_of_fewer_than_five_characters_is_refused() -> None:

@@ -305,3 +305,23 @@ def test_a_kernel_that_a_cell_broke_is_no_hang(run: Any) -> None:
     assert "a cell may have replaced what the kernel itself needs" in ran.error.evalue
     assert ran.statuses() == ["completed", "failed", "not run"]
     assert [out.ename for out in ran.notebook.cells[1].outputs] == ["KernelBroken"]
+
+
+FLOODS = """
+import ctypes, os, subprocess, time
+subprocess.run("yes from a subprocess | head -c 40000000", shell=True)
+log = os.path.join(os.path.dirname(os.environ["MLFLOWKIT_NOTEBOOK_IO"]), "kernel.log")
+until = time.monotonic() + 100
+while os.path.getsize(log) > 16 * 1024 * 1024 and time.monotonic() < until:
+    time.sleep(0.05)
+assert os.path.getsize(log) <= 16 * 1024 * 1024
+"""
+
+
+def test_what_subprocesses_put_out_fills_no_disk_and_last_words_are_kept(
+    tmp_path: Path,
+) -> None:
+    crash = code("ctypes.string_at(0)")
+    ran = execute(save(tmp_path / "n.ipynb", code(FLOODS), crash))
+    assert ran.statuses() == ["completed", "killed"]
+    assert "Segmentation fault" in str(ran.error)

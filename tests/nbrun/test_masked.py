@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mlflowkit import secret
 from mlflowkit.core.masking import Masker
 from mlflowkit.home_store import vault
 from mlflowkit.nbrun import asking
@@ -64,6 +65,22 @@ def test_a_notebook_that_a_person_runs_reads_the_store_of_the_home(
     assert run(code(cell)).printed(0) == "none yet\nkept\n"
     assert vault().variable("x") == "kept"
     assert not asking.in_kernel()
+
+
+def test_a_kernel_that_has_met_a_secret_still_tells_where_it_crashed(
+    run: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    word = "-".join(["crash", "WORD", "77"])
+    monkeypatch.setenv("MLFLOWKIT_VAR_WORD", word)
+    ran = run(
+        code("word = ''", "parameters"),
+        code("import ctypes, os, time\nos.write(2, word.encode())\ntime.sleep(0.3)"),
+        code("ctypes.string_at(0)"),
+        parameters={"word": secret("var:word")},
+    )
+    assert "Segmentation fault" in str(ran.error) and "string_at" in str(ran.error)
+    assert word not in str(ran.error)
+    assert ran.printed(2) == "***"
 
 
 def test_only_connections_and_variables_can_be_asked_for(

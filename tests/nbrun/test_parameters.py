@@ -49,6 +49,43 @@ def test_names_types_defaults_and_help_are_read_without_running_the_cell(
     )
 
 
+ODD = """
+low, (high, *rest) = 1, (2, 3)
+first, second = make()
+sizes = {}  # type: dict[str, int] | None how many of each
+wrong = 1  # type: list[int how
+try:
+    import os as system
+    lr: float = given()
+except ImportError:
+    lr = 0.1
+rate: Final = 3
+rate_of: typing.Final[int] = 3
+"""
+
+
+def test_whatever_way_the_cell_assigns_a_name_it_is_a_parameter(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.ipynb", code(ODD, "parameters"))
+    assert infer(path) == (
+        NotebookParameter("low", "", "1", 1, ""),
+        NotebookParameter("high", "", "...", COMPUTED, ""),
+        NotebookParameter("rest", "", "...", COMPUTED, ""),
+        NotebookParameter("first", "", "...", COMPUTED, ""),
+        NotebookParameter("second", "", "...", COMPUTED, ""),
+        NotebookParameter("sizes", "dict[str, int] | None", "{}", {}, "how many of each"),
+        NotebookParameter("wrong", "list[int", "1", 1, "how"),
+        NotebookParameter("lr", "float", "", COMPUTED, ""),
+        NotebookParameter("rate", "", "3", 3, ""),
+        NotebookParameter("rate_of", "typing.Final[int]", "3", 3, ""),
+    )
+    check(path, {"high": "any", "lr": 1, "sizes": None, "wrong": "any"})
+    for name, value in (("low", "x"), ("rate", "x"), ("rate_of", "x"), ("sizes", [])):
+        with pytest.raises(WrongType):
+            check(path, {name: value})
+    with pytest.raises(UnknownParameter):
+        check(path, {"system": 1})
+
+
 def test_we_read_at_least_what_papermill_reads(tmp_path: Path) -> None:
     from papermill.inspection import (
         inspect_notebook,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import copy
 import pickle
-from base64 import b64encode
+from base64 import b64decode, b64encode, encodebytes
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -39,6 +39,10 @@ from tests.nbrun.leaks import leaks
 # Not whole in this file: functions of it travel with the runs.
 TOKEN = "-".join(["tok&en <7>", 'QQ"ünusual', "zz"])
 PASSWORD = "-".join(["pa/ss+word", "ZUX9", "plain"])
+#: As a file has it: with the end of its line.
+LONG = (
+    ".".join(["eyJhbGciOi", "JIUzI1NiIsInR5cCI6IkpX", "VCJ9-eyJzdWIiOiIxMjM0NTY3"]) + "\n"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +59,7 @@ def stored(world: World) -> World:  # noqa: F811
     vault.put_connection(Connection("db", "postgres", "h", "me", PASSWORD, 5, "s"))
     vault.put_variable("api", TOKEN)
     vault.put_variable("tiny", "four")
+    vault.put_variable("long", LONG)
     return world
 
 
@@ -84,6 +89,17 @@ slider = ipywidgets.Text(value=str(token), description=db.password)
 display(slider)
 handle = display("before", display_id="x"); handle.update(str(token))
 """
+CUTS = """
+import os, subprocess, textwrap
+key = long.strip()
+print([key], key.encode().hex(), base64.encodebytes(f"me:{key}".encode()).decode())
+display(pd.DataFrame({"t": [key]}))
+print(textwrap.fill(key, 24))
+subprocess.run(["echo", key]); os.write(1, token.encode() + b"\\n"); os.write(2, key.encode())
+time.sleep(0.5)
+log = os.path.join(os.path.dirname(os.environ["MLFLOWKIT_NOTEBOOK_IO"]), "kernel.log")
+print("in the log of the kernel:", len(open(log).read()))
+"""
 GIVES = """
 import mlflowkit
 assert db.get_uri().startswith("postgres://me:")
@@ -100,10 +116,14 @@ def test_no_byte_of_the_home_shows_a_secret_that_a_notebook_and_functions_used(
 ) -> None:
     nb = save(
         tmp_path / "use.ipynb",
-        code("token: str = ''\ndb = None\ninner: dict = {}", "parameters"),
+        code(
+            "token: str = ''\nlong = ''\ndb = None\ninner: dict[str, list[str]] = {}",
+            "parameters",
+        ),
         code(USES),
         code(GIVES),
         code("db"),
+        code(CUTS),
         code("1 / 0 if len(token) else token\n"),
     )
 
@@ -122,6 +142,7 @@ def test_no_byte_of_the_home_shows_a_secret_that_a_notebook_and_functions_used(
         used = notebook(
             nb,
             token=secret("var:api"),
+            long=secret("var:long"),
             db=secret("db"),
             inner={"keys": [secret("var:api")]},
             retries=0,
@@ -157,9 +178,11 @@ def test_no_byte_of_the_home_shows_a_secret_that_a_notebook_and_functions_used(
     assert shown.splitlines()[:2] == ["***", "Bearer ***|***|***|***!"]
     assert cells[3].outputs[-1]["data"]["text/plain"] == "'***'"
     assert "password='***'" in cells[4].outputs[0]["data"]["text/plain"]
+    shown = "".join(out.get("text", "") for out in cells[5].outputs)
+    assert shown.startswith("['***'] ***") and "in the log of the kernel: 0\n" in shown
     meta = nbformat.read(executed, 4).metadata.papermill["parameters"]
     assert meta["token"] == "secret('var:api')"
-    assert leaks(stored.home, TOKEN, PASSWORD) == []
+    assert leaks(stored.home, TOKEN, PASSWORD, LONG.strip(), LONG[:24]) == []
     assert leaks(
         stored.home, "a word of this file"
     )  # it travelled with the run: they are read
@@ -187,14 +210,27 @@ def test_what_holds_a_secret_is_not_stored_and_the_task_says_what_to_do(
 
         return {"a": numpy.array(["x", key + "!"]), "big": ["y" * 40_000]}
 
+    named = save(
+        tmp_path / "named.ipynb",
+        code("token = ''", "parameters"),
+        code("import mlflowkit\nmlflowkit.push('fine', 2)\nmlflowkit.push(token, 1)"),
+    )
+
+    @task(retries=3, retry_delay=60)
+    def names(key: str, ti: Any = None) -> None:
+        ti.xcom_push(f"of {key}", 1)
+
     @dag
     def d() -> None:
         returns(secret("var:api"))
+        names(secret("var:api"))
+        notebook(named, token=secret("var:api"))
         notebook(tagged, token=secret("var:api"), returns=["headers"])
         notebook(pushes, db=secret("db"))
 
     run = stored.run(d())
-    said = {t: run[t].attempts()[-1].reason for t in ("returns", "gives", "pushes")}
+    tasks = ("returns", "gives", "pushes", "names", "named")
+    said = {t: run[t].attempts()[-1].reason for t in tasks}
     assert said["returns"].startswith(
         "SecretInValue: task 'returns', XCom 'return_value' holds the value of the variable "
         "'api', and nothing that is stored may: it was not stored."
@@ -207,7 +243,11 @@ def test_what_holds_a_secret_is_not_stored_and_the_task_says_what_to_do(
         "push('uri') in notebook pushes.ipynb holds the value of the connection 'db'"
         in (run["pushes"].attempts()[-1].error)
     )
-    assert [len(run[t].attempts()) for t in said] == [1, 1, 1]
+    what = "holds the value of the variable 'api'"
+    assert f"the name of an XCom of notebook named.ipynb {what}" in said["named"]
+    assert f"the name of an XCom of task 'names' {what}" in said["names"]
+    assert run["named"].pushed() == {"fine": 2}
+    assert [len(run[t].attempts()) for t in said] == [1] * 5
     assert leaks(stored.home, TOKEN, PASSWORD) == []
 
 
@@ -287,12 +327,14 @@ def test_a_handle_has_a_type_that_is_checked_before_the_run(tmp_path: Path) -> N
     nb = save(
         tmp_path / "n.ipynb",
         code(
-            "a: str = ''\nb: Connection = None\nc: int = 1\nd = ''\ne: Any = 0",
+            "a: str = ''\nb: Connection = None\nc: int = 1\nd = ''\ne: Any = 0\n"
+            "f: list[str] = []",
             "parameters",
         ),
     )
     check(nb, {"a": secret("var:x"), "b": secret("db"), "d": secret("var:x")})
     check(nb, {"e": secret("db")})
+    check(nb, {"f": [secret("var:x")]})
     for name, handle in (("a", "db"), ("c", "var:x"), ("c", "db"), ("d", "db")):
         with pytest.raises(WrongType, match=f"given secret\\('{handle}'\\)"):
             check(nb, {name: secret(handle)})
@@ -342,6 +384,9 @@ def test_without_a_secret_nothing_is_looked_into() -> None:
         np.array(["a", "{}"]),
         np.array(["{}"] * 9000),
         Path("{}"),
+        Path("{}.txt"),
+        b64encode(b"{}"),
+        encodebytes(b"a longer name before it, so that it is in two lines: {}"),
     ],
     ids=repr,
 )
@@ -355,7 +400,7 @@ def test_every_way_to_store_a_value_refuses_the_secret_and_leaves_nothing(
     assert leaks(tmp_path / "a", TOKEN) == []
     fine = _put(value, "something else", tmp_path / "other")
     assert dump_guarded(fine, artifacts, where="task 't'").size > 0
-    if not isinstance(value, Path | str):
+    if not isinstance(value, Path | str | bytes):
         with pytest.raises(SecretInValue):
             dump_guarded([held], artifacts, where="t", expandable=True)
     assert leaks(tmp_path / "a", TOKEN) == []
@@ -363,6 +408,14 @@ def test_every_way_to_store_a_value_refuses_the_secret_and_leaves_nothing(
 
 def _put(value: Any, text: str, folder: Path) -> Any:
     """`value` with `text` in the place of each "{}"."""
+    if isinstance(value, bytes):
+        encode = encodebytes if b"\n" in value else b64encode
+        return encode(b64decode(value).replace(b"{}", text.encode()))
+    if isinstance(value, Path) and value.suffix:
+        (folder / "named").mkdir(parents=True)
+        named = folder / "named" / f"{text}{value.suffix}"
+        named.write_text("x")
+        return named
     if isinstance(value, Path):
         (folder / "in").mkdir(parents=True)
         (folder / "in" / "file.txt").write_text("x" * 1_048_570 + text)

@@ -176,6 +176,8 @@ NO = [
     ("'list[str]'", "Annotated[int, 'x']"),
     ("Union[str, bytes]", "int | float"),
     ("bool", "int"),
+    ("list[int]", "Sequence[str]"),
+    ("dict[str, int]", "Mapping[str, str]"),
 ]
 PERHAPS = [
     ("int", "float"),
@@ -185,6 +187,7 @@ PERHAPS = [
     ("list", "list[int]"),
     ("list[Rows]", "list[int]"),
     ("list[int]", "Iterable[int]"),
+    ("Sequence[int]", "list[int]"),
     ("dict", "Mapping[str, int]"),
     ("datetime.datetime", "date"),
     ("List[int]", "list[int]"),

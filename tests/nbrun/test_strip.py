@@ -54,7 +54,11 @@ def test_a_stripped_executed_notebook_is_its_source_again_and_stays_so(
     assert [c["source"] for c in after["cells"]] == [c["source"] for c in before["cells"]]
     assert [c["id"] for c in after["cells"]] == [c["id"] for c in before["cells"]]
     assert [c.get("outputs", []) for c in after["cells"]] == [[], [], [], []]
+    assert [c["metadata"] for c in after["cells"]] == [
+        c["metadata"] for c in before["cells"]
+    ]
     assert after["metadata"].keys() == {"kernelspec", "language_info"}
+    assert "version" not in after["metadata"]["language_info"]
     assert after["cells"][1]["metadata"] == {"tags": ["parameters"]}
     assert stat.S_IMODE(copy.stat().st_mode) == 0o640
     first = copy.read_bytes()
