@@ -156,6 +156,7 @@ from mlflowkit.errors.notebooks import NotebookError as NotebookError
 from mlflowkit.errors.notebooks import NotebookInvalid as NotebookInvalid
 from mlflowkit.errors.notebooks import NotebookMissing as NotebookMissing
 from mlflowkit.errors.notebooks import NotInNotebookTask as NotInNotebookTask
+from mlflowkit.errors.notebooks import NotInPython as NotInPython
 from mlflowkit.errors.notebooks import ReturnMissing as ReturnMissing
 from mlflowkit.errors.notebooks import UnknownInput as UnknownInput
 from mlflowkit.errors.parameters import BadRule as BadRule

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
+from types import TracebackType
 from typing import ClassVar, Final
 
 #: Characters of a name that a sentence shows.
 LONGEST_SHOWN: Final = 200
+#: The package's folder: this file is `errors/base.py` in it.
+_OURS: Final = __file__[: -len("errors/base.py")]
+_OF_A_SHELL: Final = re.compile(r"[/\\](IPython|ipykernel|nbclient|traitlets|asyncio)[/\\]")
 
 
 def shown(name: str) -> str:
@@ -65,3 +70,19 @@ class UserError(MlflowkitError):
     """Something a person can mend. Shown without traceback; a task that raises it is not retried."""
 
     code = "user_error"
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows: the person's own lines on the way to here, and the sentence."""
+        said = [f"{type(self).__name__}: {self}", *getattr(self, "__notes__", ())]
+        return [*_own_lines(self.__traceback__), *said]
+
+
+def _own_lines(trace: TracebackType | None) -> Iterator[str]:
+    """The lines of a traceback that are neither ours nor of the shell that ran the cell."""
+    from traceback import extract_tb
+
+    for frame in extract_tb(trace):
+        if not frame.filename.startswith(_OURS) and not _OF_A_SHELL.search(frame.filename):
+            cell = "ipykernel_" in frame.filename or frame.filename.startswith("<")
+            where = "line" if cell else f"{frame.filename}, line"
+            yield f"{where} {frame.lineno}: {frame.line or ''}"

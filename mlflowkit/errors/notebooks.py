@@ -200,6 +200,19 @@ class NoSections(NotebookError):
         )
 
 
+class NotInPython(NotebookError):
+    """A notebook in another language was to become a DAG of Python tasks."""
+
+    code = "not_in_python"
+
+    def __init__(self, path: object, language: str) -> None:
+        self.path, self.language = str(path), language
+        super().__init__(
+            f"{path} is a notebook in {language}, and each section becomes a task in Python. "
+            f"As one task it runs as it is: notebook({str(path)!r})."
+        )
+
+
 class NoHeldKernel(NotebookError):
     """No kernel of a failed notebook is held there, or it cannot be opened."""
 

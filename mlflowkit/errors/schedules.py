@@ -16,7 +16,7 @@ class PublishedElsewhere(UserError):
         self.dag_id, self.origin = dag_id, origin
         super().__init__(
             f"DAG {dag_id!r} is published from {origin or 'another place'}. Give this one "
-            "another dag_id, or replace that one: publish(replace=True)."
+            "another dag_id, or replace that one: publish(replace=True), --replace."
         )
 
 

@@ -7,7 +7,6 @@ The worker hides what it hands over before it does.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import socket
@@ -21,6 +20,7 @@ from typing import Any, Final
 from mlflowkit.core.connection import Connection
 from mlflowkit.core.masking import looks_secret
 from mlflowkit.errors import EngineRefused, InternalError, MlflowkitError, UserError
+from mlflowkit.nbrun import kernel_log
 from mlflowkit.nbrun.iofolder import ENV_FOLDER
 from mlflowkit.ports import RunningTask, running_task
 from mlflowkit.worker import masking
@@ -90,6 +90,7 @@ def guard(values: list[str], what: str) -> None:
 
 
 def _remember(told: dict[str, Any]) -> None:
+    kernel_log.keep_clean()
     if told not in _told:
         _told.append(told)
 
@@ -100,6 +101,8 @@ def tell_again() -> None:
     Raises:
         InternalError, OSError: it is gone.
     """
+    if _told:
+        kernel_log.keep_clean()
     for each in _told:
         ask(**each)
 
@@ -118,6 +121,8 @@ def answering(folder: Path) -> Generator[None, None, None]:
     listener.bind(str(folder / SOCKET))
     listener.listen()
     server = threading.Thread(target=_serve, args=(listener, task), daemon=True)
+    import asyncio  # only where a notebook is executed, and then it is loaded already
+
     loop = asyncio.get_running_loop()
 
     def begin() -> None:  # most notebooks ask for nothing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from mlflowkit.nbrun import record
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
 
 #: Characters of the line that names a cell.
 _LINE = 200
+#: Runs a file in the kernel. IPython shows what that raises, and replies that all is well.
+_RUNS_A_FILE = re.compile(
+    r"^[ \t]*(?:\w+[ \t]*=[ \t]*)?%(?:run|rerun)\b|run_line_magic\([\s'\"]*run['\"]",
+    re.MULTILINE,
+)
 
 
 def is_run(cell: NotebookNode) -> bool:
@@ -26,6 +32,11 @@ def is_run(cell: NotebookNode) -> bool:
 def may_raise(cell: NotebookNode, ending: Ending) -> bool:
     """Whether it ended by an exception that is meant to be."""
     return ending.how == "error" and "raises-exception" in cell.metadata.get("tags", [])
+
+
+def runs_a_file(code: str) -> bool:
+    """Whether an error that it shows is one that nobody caught: `%run` hides it."""
+    return _RUNS_A_FILE.search(code) is not None
 
 
 def exited(ending: Ending) -> bool:

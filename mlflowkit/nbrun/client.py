@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
+from mlflowkit.nbrun.cells import runs_a_file
 from mlflowkit.nbrun.hearing import Hearer
+from mlflowkit.nbrun.leaving import LEFT
 from mlflowkit.nbrun.request import Ending, Request
 from mlflowkit.nbrun.stop import Stop
 from mlflowkit.nbrun.telling import Tell
@@ -130,6 +132,9 @@ class CellClient(Hearer):
         if ending.how == "killed":
             await self._drain()
         self.record.flush()
+        shown = self._shown.pop(index, None)
+        if ending.how == "ok" and shown and _was_not_caught(cell, shown):
+            ending = Ending("error", {**ending.reply, **shown, "status": "error"})
         self.stuck = ending.how in ("timeout", "interrupted") and not ending.reply
         return ending
 
@@ -215,6 +220,10 @@ class CellClient(Hearer):
         if request is not None and message["msg_type"] == "execute_reply":
             request.reply, request.heard_at = message["content"], monotonic()
             request.heard()
+
+
+def _was_not_caught(cell: NotebookNode, shown: Mapping[str, Any]) -> bool:
+    return shown.get("ename") == LEFT or runs_a_file(cell.source)
 
 
 def _from_reply(reply: dict[str, Any]) -> Ending:

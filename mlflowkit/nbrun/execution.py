@@ -217,6 +217,7 @@ class Execution:
         self._client = CellClient(
             self._record, self._kernel, self._tell, self._stop, self._take_values
         )
+        self._client.heard = self._plan.heard
         try:
             await self._set_up()
             for index, cell in enumerate(self._plan.notebook.cells):

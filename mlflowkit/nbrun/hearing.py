@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from nbclient.client import NotebookClient
 from nbclient.exceptions import CellExecutionComplete
 
+from mlflowkit.nbrun import shown
 from mlflowkit.nbrun.inside import PROGRESS_MIME
 from mlflowkit.nbrun.leaving import LEFT, VALUES_MIME
 from mlflowkit.nbrun.request import Request
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
     from mlflowkit.nbrun.journal import JournaledRecord
     from mlflowkit.nbrun.kernels import KernelHandle
-
-_DISPLAYS: Final = frozenset({"display_data", "execute_result"})
 
 
 class Hearer(NotebookClient):
@@ -43,9 +42,13 @@ class Hearer(NotebookClient):
         self.teller = Teller(tell, kernel.pid)
         record.on_stream = self._streamed
         self._tell, self._values = tell, values
+        #: See `Plan.heard`.
+        self.heard: Callable[[str, str], None] | None = None
         #: Request → the cell it came from; late output of threads finds its cell.
         self._cells: dict[str, int] = {}
         self._requests: dict[str, Request] = {}
+        #: The last error that a cell showed, and a reply may not speak of.
+        self._shown: dict[int, dict[str, Any]] = {}
 
     def _take(self, message: dict[str, Any]) -> None:
         name = message["parent_header"].get("msg_id", "")
@@ -96,6 +99,8 @@ class Hearer(NotebookClient):
 
     def _streamed(self, cell: int, name: str, text: str) -> None:
         self.teller.output(cell, "stream", text, name=name)
+        if self.heard is not None:
+            self.heard(name, text)
 
     # ── what nbclient would put into the notebook itself ──
 
@@ -107,17 +112,21 @@ class Hearer(NotebookClient):
         cell_index: int,
     ) -> NotebookNode | None:
         """Record an output."""
-        if self.output_hook_stack[msg["parent_header"].get("msg_id", "")]:
-            return super().output(outs, msg, display_id, cell_index)
-        if msg["msg_type"] == "error" and msg["content"].get("ename") == LEFT:
-            return None  # no error: the notebook ends here, in peace
-        try:
-            output = _output_of(msg)
-        except ValueError:
+        output = shown.output_of(msg)
+        if output is None:
             return None  # a kind of message that notebooks do not hold
+        if self.output_hook_stack[msg["parent_header"].get("msg_id", "")]:
+            msg["content"].update(output)
+            return super().output(outs, msg, display_id, cell_index)
+        if msg["msg_type"] == "error":
+            self._shown[cell_index] = msg["content"]
+            if msg["content"].get("ename") == LEFT:
+                return None  # no error: the notebook ends here, in peace
         kept = self.record.output(cell_index, output, display_id)
         if kept is not None:
             self.teller.output(cell_index, str(kept["output_type"]), _text_of(kept))
+            if self.heard is not None and "data" in kept:
+                self.heard("", _text_of(kept))
         return None
 
     def clear_output(
@@ -131,39 +140,12 @@ class Hearer(NotebookClient):
 
     def _update_display_id(self, display_id: str, msg: dict[str, Any]) -> None:
         content = msg["content"]
-        kept = self.record.update(
-            display_id, content["data"], content.get("metadata") or {}
-        )
+        data = shown.data_of(content.get("data"))
+        metadata = shown.metadata_of(content.get("metadata"))
+        kept = self.record.update(display_id, data, metadata)
         if msg["msg_type"] == "update_display_data":
             cell = self._cells.get(msg["parent_header"].get("msg_id", ""), -1)
             self.teller.output(cell, "update_display_data", _text_of({"data": kept}))
-
-
-def _output_of(message: dict[str, Any]) -> NotebookNode:
-    """The output that a message tells of. Plain ones are not validated: they are valid.
-
-    Raises:
-        ValueError: it tells of none that notebooks hold.
-    """
-    from nbformat import NotebookNode
-    from nbformat.v4 import output_from_msg
-
-    kind, content = message["msg_type"], message["content"]
-    if kind in _DISPLAYS and _is_plain(content.get("data"), content.get("metadata")):
-        shown: dict[str, Any] = {"data": content["data"], "metadata": content["metadata"]}
-        if kind == "execute_result":
-            shown["execution_count"] = content["execution_count"]
-        output: NotebookNode = NotebookNode(output_type=kind)  # type: ignore[no-untyped-call]  # untyped
-        output.update(shown)  # type: ignore[no-untyped-call]  # untyped
-        return output
-    found: NotebookNode = output_from_msg(message)  # type: ignore[no-untyped-call]  # untyped
-    return found
-
-
-def _is_plain(data: object, metadata: object) -> bool:
-    if not isinstance(data, dict) or not isinstance(metadata, dict):
-        return False
-    return all(isinstance(value, str) for value in data.values())
 
 
 def _text_of(output: Mapping[str, Any]) -> str:

@@ -91,6 +91,50 @@ def inject(
     return done
 
 
+def typed_again(notebook: NotebookNode) -> dict[str, object]:
+    """What papermill has put into a Python notebook as text: from here on handed over, with
+    its type.
+
+    papermill writes a tuple as a text, a date and a set in a way that it cannot save.
+    """
+    known = notebook.metadata.get("papermill", {}).get("parameters") or {}
+    cell = next(
+        (c for c in notebook.cells if "injected-parameters" in c.metadata.get("tags", [])),
+        None,
+    )
+    if cell is None:
+        return {}
+    lines = str(cell.source).splitlines()
+    given = {name: _as_given(name, _plain_dicts(v), lines) for name, v in known.items()}
+    objects = {name: value for name, value in given.items() if not is_plain(value)}
+    if objects:
+        kept = [
+            line
+            for line in lines
+            if line.partition(" = ")[0].partition(":")[0] not in objects
+        ]
+        cell.source = "\n".join(kept)
+        _add_objects(notebook, objects)
+        known.update(_shown(objects))
+    return objects
+
+
+def _plain_dicts(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain_dicts(item) for key, item in value.items()}
+    return [_plain_dicts(item) for item in value] if type(value) is list else value
+
+
+def _as_given(name: str, value: object, lines: list[str]) -> object:
+    """A tuple comes as a list in the metadata, and as a text in the code."""
+    if isinstance(value, list):
+        from papermill.translators import PythonTranslator
+
+        if f"{name} = {PythonTranslator.translate(tuple(value))}" in lines:
+            return tuple(value)
+    return value
+
+
 def _add_objects(notebook: NotebookNode, objects: Mapping[str, object]) -> None:
     if not objects:
         return

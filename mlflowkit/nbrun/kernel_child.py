@@ -129,6 +129,7 @@ def _set_up(folder: Path, args: list[str], key: str) -> Any:
     import_ahead.streams_are_the_cells()
     import_ahead.filters_are_in_order()
     _quick_shutdown(app.kernel)
+    _complete(app.iopub_thread)
     return app
 
 
@@ -155,6 +156,13 @@ def _for_a_task(begin: dict[str, Any]) -> None:
 
         inside.start()
         kernel_tuning.apply()
+
+
+def _complete(thread: Any) -> None:
+    """The thread that sends output makes a socket of its own when it needs it first: a
+    cell may have used up all that may be opened by then, and its output would be lost."""
+    with suppress(AttributeError):
+        thread.schedule(lambda: getattr(thread, "_event_pipe", None))
 
 
 def _quick_shutdown(kernel: Any) -> None:

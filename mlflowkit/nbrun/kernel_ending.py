@@ -13,11 +13,14 @@ import io
 import os
 import resource
 import socket
+import sys
 import threading
 from contextlib import suppress
+from types import ModuleType
 from typing import Any
 
 from mlflowkit.nbrun import kernel_pages
+from mlflowkit.nbrun.preload import installed_in
 from mlflowkit.worker import processes
 
 
@@ -32,7 +35,7 @@ class Serving:
 
     def __init__(self, app: Any, bell: socket.socket, folder: str) -> None:
         self._app, self._bell, self._folder = app, bell, folder
-        self._pid = os.getpid()
+        self._pid, self._modules = os.getpid(), set(sys.modules)
         self._tasks: set[str] | None = None
         self._files: set[tuple[int, str]] = set()
 
@@ -76,11 +79,22 @@ class Serving:
         with suppress(Exception):  # a person's `__del__` may raise anything
             self._app.shell.user_ns.clear()
             gc.collect()
+        self._let_go_of_modules()
         for found in gc.get_objects():  # only what was made after the fork
             if isinstance(found, io.TextIOWrapper | io.BufferedWriter | io.BufferedRandom):
                 with suppress(OSError, ValueError):
                     found.flush()
         processes.flush()
+
+    def _let_go_of_modules(self) -> None:
+        """Those of the person, as an interpreter does: a compressed file is whole when closed."""
+        found = [sys.modules[name] for name in set(sys.modules) - self._modules]
+        with suppress(Exception):
+            own = [module for module in found if _is_a_persons(module)]
+            for module in own:
+                vars(module).clear()
+            if own:
+                gc.collect()
 
     # ── what is left at the end ──
 
@@ -89,9 +103,13 @@ class Serving:
 
     def _has_only_memory_left(self) -> bool:
         """No thread of a cell that could still do something, no file or socket of one."""
-        if self._tasks is None or not self._tasks.issuperset(os.listdir("/proc/self/task")):
+        try:
+            tasks, files = set(os.listdir("/proc/self/task")), _open_files()
+        except OSError:
+            return False  # a cell has used up all that may be opened
+        if self._tasks is None or not self._tasks.issuperset(tasks):
             return False
-        return all(self._is_own(fd, what) for fd, what in _open_files() - self._files)
+        return all(self._is_own(fd, what) for fd, what in files - self._files)
 
     def _is_own(self, fd: int, what: str) -> bool:
         """Whether a file that is new belongs to the kernel's channels."""
@@ -106,6 +124,15 @@ class Serving:
         peak = max(resource.getrusage(who).ru_maxrss for who in used) * 1024
         with suppress(OSError):
             self._bell.send(f"{status} {peak}".encode())
+
+
+def _is_a_persons(module: object) -> bool:
+    """Made by a cell, or read from a file that is neither Python's own nor installed."""
+    file = getattr(module, "__file__", None)
+    if not isinstance(file, str):
+        return isinstance(module, ModuleType) and module.__spec__ is None
+    libraries = [os.path.dirname(os.__file__), *map(str, installed_in())]
+    return not any(file.startswith(f"{folder}{os.sep}") for folder in libraries)
 
 
 def _open_files() -> set[tuple[int, str]]:

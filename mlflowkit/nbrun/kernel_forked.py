@@ -154,7 +154,7 @@ async def start_order(
         NoForkedKernel: it must be a cold one; why.
     """
     wish = replace(wish, inside=True)
-    with log.open("wb") as out:
+    with log.open("ab") as out:
         lent = await beside(
             lambda: lend(wish, out.fileno(), out.fileno(), place), Lent.close
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import resource
 import shutil
 import socket
 import sys
@@ -24,6 +25,7 @@ from mlflowkit.nbrun import private
 
 _SOCKET: Final = "server"
 _BACKLOG: Final = 128
+_MOST_LIMITS: Final = 16
 #: Code that is being worked on is looked at this often.
 _SEEN_SECONDS: Final = 2.0
 #: Our folders that kernels import from.
@@ -73,8 +75,10 @@ class Place:
         return True
 
     def leave(self) -> None:
-        """Remove the folder."""
+        """Remove the folder, and those that users left who were killed."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        with suppress(OSError):
+            private.sweep(self.folder.parent)
         if self._leaving >= 0:
             self._starters.unlink(missing_ok=True)
             os.close(self._leaving)
@@ -120,8 +124,9 @@ def _try_lock(path: Path, *, wait: bool) -> int | None:
 
 
 def here() -> Place:
-    """The place of the server for this interpreter as it is installed now."""
-    words = [sys.executable, sys.prefix, mlflowkit.__file__, *_installed()]
+    """The place of the server for this interpreter as it is installed now, and for what
+    its kernels would inherit from this process."""
+    words = [sys.executable, sys.prefix, mlflowkit.__file__, *_installed(), *_inherited()]
     digest = hashlib.sha256("\0".join(words).encode()).hexdigest()[:12]
     return Place(private.parent() / f"s{digest}")
 
@@ -137,6 +142,18 @@ def _installed() -> Iterator[str]:
     ours = Path(mlflowkit.__file__).parent
     if not ours.is_relative_to(sysconfig.get_path("purelib")):
         yield _working_tree(ours, int(monotonic() / _SEEN_SECONDS))
+
+
+def _inherited() -> Iterator[str]:
+    """What a process gives to those that it starts, and a stranger's fork would not have:
+    its priority, its limits, its control group."""
+    yield f"{os.getpriority(os.PRIO_PROCESS, 0)}"
+    for limit in range(_MOST_LIMITS):
+        with suppress(ValueError):  # this system has fewer
+            yield f"{limit} {resource.getrlimit(limit)}"
+    for name in ("cgroup", "oom_score_adj"):
+        with suppress(OSError):
+            yield Path("/proc/self", name).read_text()
 
 
 @lru_cache(maxsize=1)

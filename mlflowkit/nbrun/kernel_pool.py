@@ -21,6 +21,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Final
 
+from mlflowkit.nbrun.kernel_files import Imported
 from mlflowkit.nbrun.kernel_known import Forked, Listener, Refused
 from mlflowkit.nbrun.kernel_template import COMMAND
 from mlflowkit.nbrun.kernel_wire import Message, Wire
@@ -72,6 +73,7 @@ class Template:
         self.used_at = monotonic()
         self.dead = False
         self._pools: dict[Kind, _Pool] = {}
+        self._imported = Imported({})
         loop = asyncio.get_running_loop()
         #: `names` it has beyond a cold kernel, and what was `excluded`, with reasons.
         self.facts: asyncio.Future[Message] = loop.create_future()
@@ -99,10 +101,12 @@ class Template:
 
     def _hear(self, message: Message, files: list[int]) -> None:
         if not self.facts.done():
+            self._imported = Imported(message.get("files", {}))
             self.facts.set_result(message)
 
     def _closed(self) -> None:
         self.dead = True
+        self._imported.close()
         if not self.facts.done():
             text = self.log.read_bytes()[-_LOG_TAIL:].decode(errors="replace").strip()
             why = f"a template could not be made: {text.splitlines()[-1] if text else ''}"
@@ -112,6 +116,10 @@ class Template:
                 pool.ready.popleft().let_go()  # its keeper sees it, and ends it
         self.log.unlink(missing_ok=True)
         self._gone_to(self)
+
+    def is_stale(self) -> bool:
+        """Whether a module that it imported has been edited since."""
+        return self._imported.changed()
 
     def close(self) -> None:
         self._link.close()
@@ -166,6 +174,8 @@ class Templates:
     def get(self, wish: Wish) -> Template:
         key = json.dumps([sorted(wish.env.items()), sorted(wish.preload), wish.args])
         found = self._held.get(key)
+        if found is not None and found.is_stale():
+            found.close()
         if found is None or found.dead:
             self._make_room()
             found = self._held[key] = Template(wish, self._folder, self._gone)

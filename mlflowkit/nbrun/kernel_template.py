@@ -58,7 +58,7 @@ def main() -> None:
     excluded: dict[str, str] = left_out
     if sys.path and sys.path[0] == "":
         del sys.path[0]
-    from mlflowkit.nbrun import kernel_pages
+    from mlflowkit.nbrun import kernel_files, kernel_pages
     from mlflowkit.nbrun.kernel_wire import Wire
     from mlflowkit.worker import processes
 
@@ -73,7 +73,8 @@ def main() -> None:
     gc.collect()
     gc.freeze()  # forks share these pages: the collector must not touch them
     kernel_pages.remember()
-    wire.send({"ready": True, "excluded": excluded, "names": names})
+    files = kernel_files.imported()
+    wire.send({"ready": True, "excluded": excluded, "names": names, "files": files})
     _Template(wire).serve()
 
 

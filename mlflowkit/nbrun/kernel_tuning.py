@@ -17,6 +17,8 @@ from typing import Any, Final
 
 #: Characters that a stream may hold back; then the cell waits until they are on their way.
 _HELD_BACK: Final = 64 * 1024
+#: Characters that are written at once: each message is held in memory several times.
+_LARGEST: Final = 1024 * 1024
 #: Messages that may be on their way, on each side.
 _ON_THEIR_WAY: Final = 100
 #: Nobody listens if nothing moved for this long: then output is lost rather than the cell.
@@ -61,6 +63,9 @@ def _tune_stream(stream: Any, thread: Any) -> None:
 
     @wraps(write)
     def patient_write(text: str) -> int | None:
+        if isinstance(text, str) and len(text) > _LARGEST:
+            pieces = (text[at : at + _LARGEST] for at in range(0, len(text), _LARGEST))
+            return sum(patient_write(piece) or 0 for piece in pieces)
         written = write(text)
         held[0] += len(text)
         if held[0] > _HELD_BACK and threading.current_thread() is not thread.thread:

@@ -170,7 +170,7 @@ async def _start_cold(
     manager = _manager(spec, folder)
     out_path = folder / "kernel.log"
     extra = ["--HistoryManager.hist_file=:memory:"] if _is_ipykernel(spec) else []
-    with out_path.open("wb") as out:
+    with out_path.open("ab") as out:
         await manager.start_kernel(
             extra_arguments=extra, cwd=str(cwd), env=dict(env), stdout=out, stderr=out
         )

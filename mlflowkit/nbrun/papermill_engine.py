@@ -8,8 +8,10 @@ is imported before it is used.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final, Self, TextIO
 
 from papermill.engines import Engine
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from mlflowkit.ports import CellEvent
 
 log = logging.getLogger("papermill")
+#: After a save, this many times as long passes before the next one.
+_SAVING: Final = 10.0
 
 
 class MlflowkitEngine(Engine):  # type: ignore[misc]  # papermill has no types
@@ -39,6 +43,8 @@ class MlflowkitEngine(Engine):  # type: ignore[misc]  # papermill has no types
     ) -> NotebookNode:
         """Execute a notebook whose parameters papermill has put in.
 
+        The output notebook is saved as cells end. One that skips itself has ended well.
+
         Returns:
             The executed notebook. papermill looks for errors in it, and raises them.
 
@@ -46,16 +52,21 @@ class MlflowkitEngine(Engine):  # type: ignore[misc]  # papermill has no types
             PapermillExecutionError: the kernel died, or a cell took too long.
         """
         import tempfile
+        from dataclasses import replace
 
-        from mlflowkit.errors import CellFailed
+        from mlflowkit.errors import CellFailed, TaskSkipped
         from mlflowkit.nbrun.engine import run_plan
 
         with tempfile.TemporaryDirectory(prefix="mlflowkit-papermill-") as folder:
             timeout = execution_timeout or options.get("timeout")
             plan = _plan(nb, kernel_name, options, Path(folder) / "executed.ipynb", timeout)
-            with _Watcher(nb, progress_bar, log_output) as watcher:
+            files = {name: options.get(f"{name}_file") for name in ("stdout", "stderr")}
+            text = _Text(log_output, files)
+            with _Watcher(nb, progress_bar, log_output, output_path) as watcher:
                 try:
-                    run_plan(plan, watcher.see)
+                    run_plan(replace(plan, heard=text.hear), watcher.see)
+                except TaskSkipped as exc:
+                    log.info("%s", exc)
                 except CellFailed as exc:
                     if (
                         exc.status != "error"
@@ -74,18 +85,20 @@ def _plan(
     output: Path,
     timeout: float | None,
 ) -> Plan:
-    from mlflowkit.nbrun import source
+    from mlflowkit.nbrun import injection, source
     from mlflowkit.nbrun.plan import Plan
 
     path = Path(options.get("input_path") or "notebook.ipynb")
     spec = source.kernel_spec(path, nb, kernel_name)
+    language = source.language(nb, spec)
     return Plan(
         name=path.name,
         notebook=nb,
         spec=spec,
-        language=source.language(nb, spec),
+        language=language,
         cwd=Path.cwd(),
         output=output,
+        objects=injection.typed_again(nb) if language == "python" else {},
         cell_timeout=timeout,
     )
 
@@ -114,13 +127,35 @@ def _write(nb: NotebookNode, output_path: str | None) -> None:
         write_ipynb(nb, output_path)
 
 
+class _Text:
+    """What cells put out, in papermill's log and in the files that it was given."""
+
+    def __init__(self, log_output: bool, files: Mapping[str, TextIO | None]) -> None:
+        self._log_output, self._files = log_output, files
+
+    def hear(self, name: str, text: str) -> None:
+        """Take in a text of a stream, or of what was shown."""
+        if self._log_output and text.strip():
+            level = logging.WARNING if name == "stderr" else logging.INFO
+            log.log(level, "%s", text.rstrip("\n"))
+        file = self._files.get(name)
+        if file is not None:
+            file.write(text)
+            file.flush()
+
+
 class _Watcher:
-    """papermill's progress bar and log, fed by our events."""
+    """papermill's progress bar, cells in its log and saved notebook, fed by our events."""
 
     def __init__(
-        self, nb: NotebookNode, bar: bool | dict[str, Any], log_output: bool
+        self,
+        nb: NotebookNode,
+        bar: bool | dict[str, Any],
+        log_output: bool,
+        output_path: str | None,
     ) -> None:
         self._nb, self._log_output, self._bar = nb, log_output, None
+        self._output_path, self._save_after = output_path, 0.0
         if bar:
             from tqdm.auto import tqdm  # type: ignore[import-untyped]  # no stubs
 
@@ -142,10 +177,17 @@ class _Watcher:
         """Show one event."""
         if event.kind == "cell_started" and self._log_output:
             log.info("Executing Cell %s", event.cell + 1)
-        if event.kind == "cell_output" and self._log_output:
-            log.info("%s", str(event.facts.get("text", "")).rstrip())
+        if event.kind in ("notebook_started", "cell_ended"):
+            self._save()
         if event.kind == "cell_ended" and self._bar is not None:
             self._bar.update(event.cell + 1 - self._bar.n)
         if event.kind == "notebook_ended" and self._bar is not None:
             done = event.facts.get("status") == "completed"
             self._bar.update(len(self._nb.cells) - self._bar.n if done else 0)
+
+    def _save(self) -> None:
+        """Save the notebook as it is, unless saving takes more than its share of the time."""
+        begun = monotonic()
+        if self._output_path and begun >= self._save_after:
+            _write(self._nb, self._output_path)
+            self._save_after = monotonic() + _SAVING * (monotonic() - begun)

@@ -41,6 +41,9 @@ class Plan:
     output_limit: int = LIMIT
     #: Asked before each cell and told after it.
     hooks: CellHooks = field(default_factory=NoHooks)
+    #: Told of all that cells put out and is kept, as text: "stdout", "stderr" or "" for
+    #: what they show.
+    heard: Callable[[str, str], None] | None = None
     #: Starts its kernel in the place of `kernels.start_kernel`, with the same arguments.
     start: Callable[..., Awaitable[KernelHandle]] | None = None
 

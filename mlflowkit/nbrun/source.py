@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlflowkit.core.notebook_text import SAVE_AGAIN, decoded, parsed
 from mlflowkit.errors import NoKernel, NotebookInvalid, NotebookMissing
+from mlflowkit.late_imports import while_importing
 
 if TYPE_CHECKING:
     from jupyter_client.kernelspec import KernelSpec
@@ -23,7 +24,8 @@ NATIVE_KERNEL = "python3"
 def make_ready() -> None:
     """What reading any notebook needs once in a process: nbformat's compiled schema, and
     which kernel provisioners are installed. A worker does it before it is forked."""
-    import nbformat
+    with while_importing():
+        import nbformat
     from jupyter_client.provisioning.factory import KernelProvisionerFactory
     from nbformat.v4 import new_notebook
 
@@ -38,7 +40,8 @@ def load(path: Path) -> NotebookNode:
         NotebookMissing: there is no such file.
         NotebookInvalid: it is not a notebook; the message names the line or cell.
     """
-    import nbformat
+    with while_importing():
+        import nbformat
 
     raw = parsed(read_text(path), path)
     try:

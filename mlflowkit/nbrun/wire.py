@@ -137,5 +137,7 @@ class Wire:
 def _decode(part: bytes) -> Any:
     try:
         return msgspec.json.decode(part)
-    except msgspec.DecodeError:  # NaN, or a half of a surrogate pair
-        return json.loads(part.decode(errors="replace"))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        # NaN, a half of a surrogate pair, or a file's name that is no text
+        found = json.loads(part.decode(errors="replace"))
+        return json.loads(json.dumps(found, ensure_ascii=False).encode(errors="replace"))

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import mmap
 import os
 import signal
 import socket
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -188,3 +191,38 @@ def test_only_private_memory_that_is_there_is_looked_at() -> None:
     pages = WrittenPages()
     assert all(count > 0 and address % mmap.PAGESIZE == 0 for address, count in pages.runs)
     assert sum(count for _, count in pages.runs) * mmap.PAGESIZE > 2**20
+
+
+#: Files that only their closing makes whole, held by a module of the person.
+HOLDS = """
+import gzip, zipfile
+text = gzip.open("text.gz", "wt")
+text.write("hello" * 1000)
+archive = zipfile.ZipFile("a.zip", "w")
+archive.writestr("inside", "hello")
+"""
+
+
+def test_files_that_a_persons_modules_hold_are_closed_at_the_end(
+    server: OwnServer, tmp_path: Path
+) -> None:
+    (tmp_path / "holding.py").write_text(HOLDS)
+    lent = server.start(cwd=tmp_path)
+    with talking(lent) as client:
+        assert say(client, "import holding, sys, types, bz2") == ""
+        made = "sys.modules['made'] = made = types.ModuleType('made')\n"
+        made += "made.file = bz2.open('made.bz2', 'wt'); _ = made.file.write('bye')"
+        assert say(client, made) == ""
+    assert lent.end(60) == 0
+    assert gzip.decompress((tmp_path / "text.gz").read_bytes()) == b"hello" * 1000
+    assert bz2.decompress((tmp_path / "made.bz2").read_bytes()) == b"bye"
+    assert zipfile.ZipFile(tmp_path / "a.zip").read("inside") == b"hello"
+
+
+def test_a_kernel_that_may_open_nothing_more_ends_as_any_other(server: OwnServer) -> None:
+    lent = server.start()
+    with talking(lent) as client:
+        code = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))"
+        assert say(client, code) == ""
+        assert say(client, "print('on')") == "on\n"
+    assert lent.end(60) == 0

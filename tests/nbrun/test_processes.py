@@ -21,6 +21,7 @@ import pytest
 from mlflowkit.errors import NotebookInvalid
 from mlflowkit.nbrun import private
 from mlflowkit.nbrun.journal import journal_path, rebuild
+from mlflowkit.nbrun.kernel_place import Place
 from tests.nbrun.conftest import code, save, text
 
 WORKER = """
@@ -163,6 +164,17 @@ def test_private_folders_of_the_dead_are_swept_and_those_of_the_living_kept(
     private.sweep(tmp_path)
     assert [folder.name for folder in tmp_path.iterdir()] == ["kyoung"]
     assert not mine.path.exists()
+
+
+def test_a_kernel_server_that_leaves_takes_the_folders_of_the_killed_with_it(
+    tmp_path: Path,
+) -> None:
+    place = Place(tmp_path / "s1")
+    place.enter().close()
+    (left := tmp_path / "kleft").mkdir()
+    (left / "lock").touch()
+    place.leave()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_is_just_being_made_is_never_swept() -> None:

@@ -11,7 +11,11 @@ import signal
 from typing import Any
 
 from jupyter_client.channels import AsyncZMQSocketChannel
-from papermill.cli import papermill
+
+from mlflowkit.late_imports import while_importing
+
+with while_importing():
+    from papermill.cli import papermill
 
 _send = AsyncZMQSocketChannel.send
 
