@@ -19,6 +19,7 @@ from typing import Any
 
 from mlflowkit.artifacts import serializers
 from mlflowkit.artifacts.files import FileArtifacts
+from mlflowkit.artifacts.serializers.together import is_pickled, shared
 from mlflowkit.authoring.open_bundle import (
     OpenBundle,
     imports_of,
@@ -31,6 +32,7 @@ from mlflowkit.authoring.template_check import read_ahead
 from mlflowkit.core.spec import UNMAPPED, AttemptId, DagId, DagSpec, RunId, TaskId, TaskSpec
 from mlflowkit.core.values import StoredValue
 from mlflowkit.errors import UserError
+from mlflowkit.late_imports import put_off
 from mlflowkit.nbrun.guarding import dump_guarded
 from mlflowkit.ports import CellEvent, LaunchOrder, NotebookOrder, Surroundings
 from mlflowkit.prepare import ask_timetable, complete, prepared
@@ -127,8 +129,16 @@ class SerializedValues:
     def dump(self, value: object, *, expandable: bool, where: str) -> StoredValue:
         return dump_guarded(value, self.artifacts, expandable=expandable, where=where)
 
-    def load(self, stored: StoredValue) -> Any:
-        return serializers.load(stored, self.artifacts)
+    def load(self, stored: StoredValue, opened: dict[str, Any] | None = None) -> Any:
+        return serializers.load(stored, self.artifacts, opened=opened)
+
+    def together(
+        self, stored: Mapping[str, StoredValue], values: Mapping[str, object]
+    ) -> Mapping[str, object]:
+        if len(stored) < 2:
+            return {}
+        apart = {k for k, v in stored.items() if not is_pickled(v, self.artifacts)}
+        return shared({k: values[k] for k in stored if k not in apart})
 
     def load_item(self, stored: StoredValue, index: int) -> Any:
         return serializers.load_item(stored, self.artifacts, index)
@@ -280,6 +290,7 @@ def _import_ahead(name: str) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Be a template until the engine is gone."""
+    put_off()
     parser = argparse.ArgumentParser(prog="mlflowkit.worker_main")
     parser.add_argument("--bundle", required=True)
     parser.add_argument("--control-fd", type=int, required=True)

@@ -54,15 +54,15 @@ def changes_of(tree: ast.Module) -> Iterator[Change]:
                     k.arg == "inplace" and getattr(k.value, "value", None) is True
                     for k in node.keywords
                 )
-                name = _base(value) if attr in _CHANGERS or inplace else ""
+                name = base_of(value) if attr in _CHANGERS or inplace else ""
                 if name:
                     yield Change(name, node.lineno, ast.unparse(node))
                 continue
             case _:
                 continue
         for part in _parts(found):
-            if isinstance(part, (ast.Attribute, ast.Subscript)) and _base(part):
-                yield Change(_base(part), part.lineno, ast.unparse(node))
+            if isinstance(part, (ast.Attribute, ast.Subscript)) and base_of(part):
+                yield Change(base_of(part), part.lineno, ast.unparse(node))
 
 
 def _parts(targets: Sequence[ast.expr]) -> Iterator[ast.expr]:
@@ -73,7 +73,7 @@ def _parts(targets: Sequence[ast.expr]) -> Iterator[ast.expr]:
             yield target.value if isinstance(target, ast.Starred) else target
 
 
-def _base(node: ast.expr) -> str:
+def base_of(node: ast.expr) -> str:
     """`rows` of `rows.items[3].x`; empty if it does not begin with a name."""
     while isinstance(node, (ast.Attribute, ast.Subscript)):
         node = node.value

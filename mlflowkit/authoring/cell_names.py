@@ -33,6 +33,8 @@ class CellNames:
     assigns: dict[str, int] = field(default_factory=dict[str, int])
     #: The statement that imports each name.
     imports: dict[str, ast.stmt] = field(default_factory=dict[str, ast.stmt])
+    #: The statement of the cell in which that stands, as it is there.
+    made_of: dict[str, ast.stmt] = field(default_factory=dict[str, ast.stmt])
     #: Functions and classes.
     defines: dict[str, int] = field(default_factory=dict[str, int])
     changes: list[Change] = field(default_factory=list[Change])
@@ -52,7 +54,37 @@ def names_of(tree: ast.Module) -> CellNames:
     flow.end()
     flow.names.certain = certain
     flow.names.changes = list(changes_of(tree))
+    for statement in tree.body:
+        _keep_whole(statement, flow.names)
     return flow.names
+
+
+def _keep_whole(statement: ast.stmt, names: CellNames) -> None:
+    """An import with another one for the case that it fails: they travel as one."""
+    if not isinstance(statement, (ast.Try, ast.If)):
+        return
+    inside = {id(node) for node in ast.walk(statement)}
+    for name in names.imports:
+        if id(names.made_of.get(name)) in inside:
+            names.imports[name] = statement
+
+
+def only_imports(statement: ast.stmt) -> bool:
+    """Is it `try: import a except ImportError: import b`, or such an `if`? What else it does
+    is to assign what is written out."""
+    if not isinstance(statement, (ast.Try, ast.If)):
+        return False
+    bodies = [statement.body, statement.orelse]
+    if isinstance(statement, ast.Try):
+        bodies += [statement.finalbody, *(h.body for h in statement.handlers)]
+    inner = [one for body in bodies for one in body]
+    fine = (ast.Import, ast.ImportFrom, ast.Pass)
+    return any(isinstance(one, fine[:2]) for one in inner) and all(
+        isinstance(one, fine)
+        or only_imports(one)
+        or (isinstance(one, ast.Assign) and isinstance(one.value, ast.Constant))
+        for one in inner
+    )
 
 
 def imported(node: ast.stmt) -> str:
@@ -169,6 +201,7 @@ class _Flow:
                 else ast.ImportFrom(node.module, only, node.level)
             )
             self.names.imports.setdefault(name, ast.copy_location(made, node))
+            self.names.made_of.setdefault(name, node)
             bound.add(name)
             self._maybe.add(name)
 

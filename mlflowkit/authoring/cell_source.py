@@ -34,6 +34,8 @@ DROPPED: Final = frozenset(
         "dag",
     ]
 )
+#: Cell magics that change nothing of what the cell does.
+_ABOUT_THE_CELL: Final = re.compile(r"^%%(?:time|capture|prun)\s*$")
 _TIMED: Final = frozenset({"time"})
 _ALLOW_AWAIT: Final = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
@@ -52,8 +54,11 @@ def tree_of(task: str, body: str, *, first_line: int = 0) -> ast.Module:
     """
     lines = lines_of(body)
     if lines and lines[0].startswith("%%"):
-        why = "is a cell magic, which a task does not have: leave it out"
-        raise NotForTaskCells(task, first_line + 1, lines[0], why)
+        if not _ABOUT_THE_CELL.match(lines[0]):
+            why = "is a cell magic, which a task does not have: leave it out"
+            raise NotForTaskCells(task, first_line + 1, lines[0], why)
+        lines[0] = ""
+        body = "\n".join(lines)
     tree = _parsed(task, body, lines, first_line)
     _Magics(task, lines, first_line).visit(tree)  # changes it in place
     ast.fix_missing_locations(tree)
@@ -170,7 +175,10 @@ def _why(name: str) -> str:
 
 def without_magics(body: str) -> str:
     """The text with lines that only concern a display left out: the rest as it was written."""
-    body = "\n".join(lines_of(body))
+    lines = lines_of(body)
+    if _ABOUT_THE_CELL.match(lines[0]):
+        lines[0] = ""
+    body = "\n".join(lines)
     if _is_python(body):  # a line of a text may look like a magic
         return body
     pattern = re.compile(

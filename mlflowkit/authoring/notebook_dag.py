@@ -10,74 +10,41 @@ from __future__ import annotations
 import ast
 import builtins
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from mlflowkit.authoring.cell_names import CellNames, names_of
+from mlflowkit.authoring.cell_changes import changes_of
+from mlflowkit.authoring.cell_names import names_of
 from mlflowkit.authoring.cell_stays import module_of, why_it_stays
+from mlflowkit.authoring.cell_touches import (
+    Functions,
+    defined_in,
+    fixed_in,
+    functions_in,
+    sets_its_process,
+    touches_of,
+    with_the_same,
+)
+from mlflowkit.authoring.notebook_dag_parts import (
+    Crossing,
+    NotebookDag,
+    Parameter,
+    SectionTask,
+)
 from mlflowkit.authoring.notebook_sections import Section, Statement, read_sections
 from mlflowkit.authoring.notebook_shared import (
     all_reads,
     bindings,
     deleted,
     kind,
+    nothing_but_imports,
     plain,
     refuse_two_imports,
     stands_alone,
+    without_deleting,
 )
 
 _BUILT_IN: Final = frozenset(vars(builtins)) | {"__name__", "display", "get_ipython"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Crossing:
-    """A variable that one section makes and another uses."""
-
-    name: str
-    made_in: str
-    used_in: str
-    #: Why it cannot travel, as far as the text says; empty if nothing is known against it.
-    problem: str = ""
-    #: The cell, and its line, where it is made: for the problem.
-    where: str = ""
-
-
-@dataclass(slots=True, kw_only=True)
-class SectionTask:
-    """A section as a task."""
-
-    name: str
-    title: str
-    body: list[Statement]
-    names: CellNames
-    #: The section that makes each name that it takes.
-    inputs: dict[str, str] = field(default_factory=dict[str, str])
-    params: list[str] = field(default_factory=list[str])
-    outputs: list[str] = field(default_factory=list[str])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parameter:
-    name: str
-    #: Source texts; the annotation may be empty.
-    annotation: str
-    default: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NotebookDag:
-    """A notebook as a DAG, before it is written."""
-
-    path: Path
-    parameters: tuple[Parameter, ...]
-    #: Imports, then definitions and constants: what all tasks share.
-    imports: tuple[str, ...]
-    shared: tuple[Statement, ...]
-    tasks: tuple[SectionTask, ...]
-    crossings: tuple[Crossing, ...]
-    #: What else a person should know.
-    notes: tuple[str, ...]
 
 
 def notebook_dag(path: Path, *, taken: Iterable[str] = ()) -> NotebookDag:
@@ -94,6 +61,7 @@ def notebook_dag(path: Path, *, taken: Iterable[str] = ()) -> NotebookDag:
     work = _Work(read.sections, read.parameters)
     work.share()
     work.join()
+    work.note_state()
     return NotebookDag(
         path=path,
         parameters=tuple(work.parameters),
@@ -128,6 +96,7 @@ class _Work:
         self._rest: dict[str, list[Statement]] = {}
         #: The section that had made each name when a section began.
         self._before: dict[str, dict[str, SectionTask]] = {}
+        self._functions: Functions = {}
         self._take_parameters(given)
 
     def _take_parameters(self, given: Sequence[Statement]) -> None:
@@ -161,17 +130,23 @@ class _Work:
         bound = bindings(one.node for _, one in every)
         taken = {p.name for p in self.parameters}
         free = {name for name, many in bound.items() if many == 1} - taken
-        changed = {c.name for _, one in every for c in names_of(module_of(one)).changes}
-        gone = deleted(o for _, o in every)
-        hoisted = self._hoistable([o for _, o in every], free - changed - gone)
-        refuse_two_imports([o for _, o in every])
+        every_one = [one for _, one in every]
+        code = [one.node for one in every_one]
+        self._functions = functions_in(code)
+        changed = {c.name for c in touches_of(code, self._functions)} - defined_in(code)
+        changed |= {c.name for c in changes_of(ast.Module(code, []))}
+        changed = with_the_same(changed, code, held=True) - fixed_in(code)
+        imports = nothing_but_imports(every_one)
+        gone = deleted(every_one) - imports
+        hoisted = self._hoistable(every_one, free - changed - gone)
+        refuse_two_imports(every_one)
         for section, one in every:
             if isinstance(one.node, (ast.Import, ast.ImportFrom)):
                 self._import(one.node)
             elif id(one) in hoisted:
                 self.shared.append(one)
-            else:
-                self._rest.setdefault(section.name, []).append(one)
+            elif kept := without_deleting(one, imports):
+                self._rest.setdefault(section.name, []).append(kept)
 
     def _import(self, node: ast.Import | ast.ImportFrom) -> None:
         if not (isinstance(node, ast.ImportFrom) and node.module == "__future__"):
@@ -208,10 +183,18 @@ class _Work:
                     SectionTask(name=section.name, title=title, body=body, names=names)
                 )
         maker: dict[str, SectionTask] = {}
+        code: list[ast.stmt] = []
         for task in self.tasks:
+            code += [one.node for one in task.body]
             self._before[task.name] = dict(maker)
             self._inputs(task, maker)
-            for name in {*task.names.assigns, *task.names.defines, *_changed(task)}:
+            sure, changed = self._changed(task, code)
+            for name in sorted(changed & maker.keys() - task.inputs.keys()):
+                if name in sure:
+                    self._note_same(name, task)
+                self._cross(name, maker[name], task)
+            known = {*task.inputs, *task.params}
+            for name in {*task.names.assigns, *task.names.defines, *(changed & known)}:
                 maker[name] = task
             for name in deleted(task.body) - task.names.own:
                 maker.pop(name, None)
@@ -223,6 +206,8 @@ class _Work:
                 self._cross(name, maker[name], task)
             elif any(p.name == name for p in self.parameters):
                 task.params.append(name)
+            elif name in task.names.own and hasattr(builtins, name):
+                task.built_in.append(name)
             elif name not in shared | _BUILT_IN | task.names.own and not self._imported(
                 name
             ):
@@ -230,8 +215,28 @@ class _Work:
                     f"section {task.title!r} reads {name!r}, which nothing before it defines"
                 )
 
+    def _note_same(self, name: str, task: SectionTask) -> None:
+        self.notes.append(
+            f"section {task.title!r} may change {name!r} under another name: plain values come "
+            "to each section as copies, so use one name for it"
+        )
+
+    def note_state(self) -> None:
+        """What a section sets in its process, others do not have in theirs."""
+        for task in self.tasks[:-1]:
+            for one in task.body:
+                if text := sets_its_process(one.node, self._imported_names()):
+                    self.notes.append(
+                        f"section {task.title!r} sets something of its process (cell "
+                        f"{one.cell}: {text[:60]}), which the sections after it do not see: "
+                        "move that line to the top of the file if they need it"
+                    )
+
+    def _imported_names(self) -> set[str]:
+        return {name for text in self.imports for name in names_of(ast.parse(text)).imports}
+
     def _imported(self, name: str) -> bool:
-        return any(name in names_of(ast.parse(text)).imports for text in self.imports)
+        return name in self._imported_names()
 
     def _cross(self, name: str, made_in: SectionTask, used_in: SectionTask) -> None:
         used_in.inputs[name] = made_in.name
@@ -260,9 +265,14 @@ class _Work:
         elif any(p.name == name for p in self.parameters):
             task.params.append(name)
 
-
-def _changed(task: SectionTask) -> set[str]:
-    """Names of other sections that it changes in place: from here on, they are its own."""
-    return {
-        c.name for c in task.names.changes if c.name in task.inputs or c.name in task.params
-    }
+    def _changed(
+        self, task: SectionTask, code: Sequence[ast.stmt]
+    ) -> tuple[set[str], set[str]]:
+        """Names of other sections that it may change in place, also as a part of something, or
+        under another name: from here on, they are its own. First those that surely are
+        names for what it changes, then all."""
+        body = [one.node for one in task.body]
+        changed = {c.name for c in task.names.changes}
+        changed |= {c.name for c in touches_of(body, self._functions)}
+        every = with_the_same(changed, code, held=True) - task.names.own
+        return with_the_same(changed, code) & every, every

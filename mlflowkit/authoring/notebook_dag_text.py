@@ -10,18 +10,29 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from mlflowkit.authoring.cell_names import names_of
 from mlflowkit.authoring.cell_reads import reads_of
 from mlflowkit.authoring.cell_source import lines_of
+from mlflowkit.authoring.cell_stays import module_of
 from mlflowkit.authoring.cell_task import is_async
-from mlflowkit.authoring.notebook_dag import NotebookDag, SectionTask
+from mlflowkit.authoring.notebook_dag_parts import NotebookDag, SectionTask
 from mlflowkit.authoring.notebook_sections import Statement
+from mlflowkit.authoring.notebook_shared import all_reads
 
 _INDENT: Final = "    "
 #: Methods whose value a person only looks at.
 _LOOKS: Final = frozenset(
     {"describe", "head", "info", "nunique", "sample", "tail", "value_counts"}
 )
-_PATH: Final = re.compile(r"^[\w~.-]*[\w.-]+(?:/[\w.-]+)*$")
+#: Functions and methods that look for files in the folder of their process.
+_FILES: Final = frozenset(
+    [
+        *("Path", "Popen", "absolute", "check_call", "check_output", "cwd", "exists"),
+        *("getcwd", "glob", "iglob", "isdir", "isfile", "listdir", "makedirs", "mkdir"),
+        *("open", "resolve", "rglob", "savefig", "scandir", "walk"),
+    ]
+)
+_PATH: Final = re.compile(r"^[\w~.*-]*[\w.*-]+(?:/[\w.*-]+)*$")
 
 
 def text_of(
@@ -49,7 +60,7 @@ class _Text:
         self._found, self._target, self._dag_id = found, target, dag_id
         self._parallel = parallel
         self._waits = {t.name for t in found.tasks if any(is_async(o.node) for o in t.body)}
-        self._in_folder = {t.name for t in found.tasks if _names_files(t.body)}
+        self._in_folder = _those_with_files(found)
 
     def _dag_name(self) -> str:
         return function_name(self._dag_id)
@@ -104,6 +115,8 @@ class _Text:
         body = [_doc(task.title)]
         if task.name in self._in_folder:
             body.append("os.chdir(FOLDER)")
+        if task.built_in:
+            body.append(f"from builtins import {', '.join(task.built_in)}")
         body += [_shown(one) for one in task.body]
         if several:
             pairs = ", ".join(f'"{name}": {name}' for name in task.outputs)
@@ -222,15 +235,36 @@ def _indented(text: str) -> str:
     )
 
 
+def _those_with_files(found: NotebookDag) -> set[str]:
+    """Tasks that name files, or use something of all tasks that does."""
+    of_all = {
+        name
+        for one in found.shared
+        if _names_files([one])
+        for name in names_of(module_of(one)).own
+    }
+    helpers = {n for one in found.shared for n in names_of(module_of(one)).own}
+    return {
+        task.name
+        for task in found.tasks
+        if _names_files(task.body)
+        or (of_all and helpers & {n for one in task.body for n in all_reads(one)})
+    }
+
+
 def _names_files(body: Sequence[Statement]) -> bool:
-    """Does it name files by paths that are not absolute?"""
+    """Does it name files by paths that are not absolute, or look into its folder?"""
     for one in body:
         for node in ast.walk(one.node):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in (
-                "open",
-                "Path",
-            ):
-                return True
+            if isinstance(node, ast.Call):
+                called = node.func
+                name = getattr(called, "attr", "") or getattr(called, "id", "")
+                if name in _FILES:
+                    return True
+            if isinstance(node, ast.JoinedStr):
+                texts = [v.value for v in node.values if isinstance(v, ast.Constant)]
+                if any(re.search(r"/|\.\w", str(text)) for text in texts):
+                    return True
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 text = node.value
                 if "." in text[1:-1] and _PATH.match(text) and not text.startswith("/"):

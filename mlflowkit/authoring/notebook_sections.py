@@ -6,15 +6,24 @@ import ast
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any, Final, cast
 
 from mlflowkit.authoring.cell_source import lines_of, tree_of, without_magics
 from mlflowkit.authoring.cells import SKIP_TAG
 from mlflowkit.core.notebook_text import SAVE_AGAIN, decoded, parsed
-from mlflowkit.errors import NoSections, NotebookInvalid
+from mlflowkit.errors import NoSections, NotebookInvalid, NotInPython
 
-_HEADING: Final = re.compile(r"^(#{1,6})\s+(.+?)\s*#*\s*$")
+_HEADING: Final = re.compile(r"^ {0,3}(#{1,6})[ \t]+(.+?)\s*#*\s*$")
+#: A line of text, with a line of `=` or `-` below it.
+_UNDERLINE: Final = re.compile(r"^ {0,3}(=+|-{2,})\s*$")
+_PARAGRAPH: Final = re.compile(r"^ {0,3}(?![#>|+*=-])\S")
+_HTML: Final = re.compile(r"^\s*<h([1-6])\b[^>]*>(.+?)</h\1>\s*$", re.IGNORECASE)
+#: Links and pictures, tags, signs for emphasis.
+_MARKS: Final = re.compile(
+    r"!\[[^\]]*\]\([^)]*\)|(?<=\])\([^)]*\)|</?\w[^>]*>|[*`\[\]]|(?<!\w)_+|_+(?!\w)"
+)
 _FENCE: Final = re.compile(r"^\s*(```|~~~)")
 #: The section of what stands before the first heading.
 FIRST: Final = "start"
@@ -58,10 +67,13 @@ def read_sections(path: Path) -> Sections:
 
     Raises:
         NotebookInvalid: it cannot be read.
+        NotInPython: its cells are in another language.
         NoSections: it has fewer than two headings with code below them.
         CellError: a cell has something that a task cannot have.
     """
-    found: object = parsed(decoded(path.read_bytes(), path), path).get("cells")
+    content = parsed(decoded(path.read_bytes(), path), path)
+    _refuse_other_languages(path, content.get("metadata"))
+    found: object = content.get("cells")
     if not isinstance(found, list):
         raise NotebookInvalid(path, "it has no list of cells", SAVE_AGAIN)
     cells: list[Any] = [*cast("list[object]", found)]
@@ -89,6 +101,15 @@ def read_sections(path: Path) -> Sections:
     return Sections(path=path, parameters=tuple(parameters), sections=tuple(sections))
 
 
+def _refuse_other_languages(path: Path, metadata: object) -> None:
+    known = cast("dict[str, Any]", metadata if isinstance(metadata, dict) else {})
+    for part, key in (("language_info", "name"), ("kernelspec", "language")):
+        found = known.get(part)
+        language = cast("dict[str, Any]", found if isinstance(found, dict) else {}).get(key)
+        if isinstance(language, str) and language and language.lower() != "python":
+            raise NotInPython(path, language)
+
+
 def _is_cell(cell: object) -> bool:
     if not isinstance(cell, dict):
         return False
@@ -104,13 +125,26 @@ def _text(cell: Any) -> str:
 
 
 def _headings(text: str) -> Iterator[tuple[int, str]]:
-    fenced = False
+    fence, before = "", ""
     for line in text.splitlines():
-        if _FENCE.match(line):
-            fenced = not fenced
-        found = None if fenced else _HEADING.match(line)
+        mark = _FENCE.match(line)
+        if mark and mark[1] == (fence or mark[1]):
+            fence = "" if fence else mark[1]
+        found = _heading(line, before) if not fence and not mark else None
         if found:
-            yield len(found[1]), re.sub(r"[*_`]", "", found[2])
+            yield found[0], _MARKS.sub("", found[1]).strip()
+        before = "" if fence or found else line
+
+
+def _heading(line: str, before: str) -> tuple[int, str] | None:
+    """Its level and its text."""
+    if found := _HEADING.match(line):
+        return len(found[1]), found[2]
+    if found := _HTML.match(line):
+        return int(found[1]), found[2]
+    if (found := _UNDERLINE.match(line)) and _PARAGRAPH.match(before):
+        return 1 if found[1].startswith("=") else 2, before.strip()
+    return None
 
 
 def _level(cells: Sequence[Any]) -> int:
@@ -129,6 +163,7 @@ def _name(title: str, before: Sequence[Section]) -> str:
     plain = re.sub(r"^[\d.\s)]+", "", title)
     name = re.sub(r"\W+", "_", plain.lower()).strip("_") or "section"
     name = name if name.isidentifier() else f"section_{name}"
+    name = f"{name}_section" if iskeyword(name) else name
     name = name[:60]
     taken = {s.name for s in before}
     number, free = 1, name

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
-from mlflowkit.authoring.cell_names import imported, names_of
+from mlflowkit.authoring.cell_names import imported, names_of, only_imports
 from mlflowkit.authoring.cell_reads import reads_of
 from mlflowkit.authoring.cell_stays import module_of
 from mlflowkit.authoring.notebook_sections import Statement
@@ -50,6 +51,27 @@ def deleted(every: Iterable[Statement]) -> set[str]:
     return {target.id for target in targets if isinstance(target, ast.Name)}
 
 
+def nothing_but_imports(every: Iterable[Statement]) -> set[str]:
+    """Names that only imports bind: all tasks share those."""
+    imports, others = set[str](), set[str]()
+    for one in every:
+        names = names_of(module_of(one))
+        whole = isinstance(one.node, (ast.Import, ast.ImportFrom)) or only_imports(one.node)
+        (imports if whole else others).update(names.own)
+    return imports - others
+
+
+def without_deleting(one: Statement, shared: set[str]) -> Statement | None:
+    """A statement that deletes none of `shared`; None if it did nothing else."""
+    if not isinstance(one.node, ast.Delete) or not deleted([one]) & shared:
+        return one
+    kept = [t for t in one.node.targets if getattr(t, "id", "") not in shared]
+    if not kept:
+        return None
+    node = ast.copy_location(ast.Delete(kept), one.node)
+    return replace(one, node=node, text=ast.unparse(node))
+
+
 def stands_alone(node: ast.stmt, free: set[str]) -> bool:
     """Is it a definition, or a constant, of a name that nothing else binds?"""
     match node:
@@ -61,6 +83,8 @@ def stands_alone(node: ast.stmt, free: set[str]) -> bool:
             return name in free and plain(value)
         case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
             return name in free and plain(value)
+        case ast.Try() | ast.If():
+            return only_imports(node) and bindings([node]).keys() <= free
         case _:
             return False
 

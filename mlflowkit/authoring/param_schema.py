@@ -11,6 +11,7 @@ from pathlib import PurePath
 from typing import Any, Literal, Union, cast, get_args, get_origin
 
 from mlflowkit.errors import BadRule, RuleBroken, WrongType
+from mlflowkit.late_imports import while_importing
 
 Schema = dict[str, Any]
 _PLAIN: dict[object, Schema] = {
@@ -121,7 +122,8 @@ def fits(schema: Schema, value: object) -> bool:
 
 def check_keywords(where: str, name: str, schema: Schema) -> None:
     """Raises BadRule if what a `Param` says is no JSON Schema."""
-    import jsonschema
+    with while_importing():
+        import jsonschema
 
     try:
         jsonschema.Draft202012Validator.check_schema(schema)
@@ -148,7 +150,8 @@ def _rule_words(rule: str, broken: str, wanted: object) -> str:
 
 
 def _validator(schema: Schema) -> Any:
-    import jsonschema
+    with while_importing():
+        import jsonschema
 
     checker = jsonschema.FormatChecker(())
     for name, read in _FORMATS.items():

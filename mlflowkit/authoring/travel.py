@@ -6,7 +6,6 @@ Packing is cloudpickle's, with two things added: names in a person's own modules
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import io
 import pickle
@@ -51,7 +50,7 @@ _REASONS: tuple[tuple[tuple[type, ...], str], ...] = (
         (GeneratorType, AsyncGeneratorType),
         "a generator cannot be stopped here to go on there",
     ),
-    ((CoroutineType, asyncio.Future, asyncio.AbstractEventLoop), _PROCESS),
+    ((CoroutineType,), _PROCESS),
     ((FrameType, TracebackType), _PROCESS),
     ((weakref.ReferenceType,), "a weak reference names an object of this process"),
 )
@@ -75,7 +74,14 @@ def why_not(value: object) -> str:
     for kinds, reason in _REASONS:
         if isinstance(value, kinds):
             return reason
-    return ""
+    return _PROCESS if _is_of_a_loop(value) else ""
+
+
+def _is_of_a_loop(value: object) -> bool:
+    """Nothing is, where asyncio is not loaded: that would take longer than all else here."""
+    asyncio: Any = sys.modules.get("asyncio")
+    kinds = (getattr(asyncio, "Future", ()), getattr(asyncio, "AbstractEventLoop", ()))
+    return isinstance(value, kinds)
 
 
 def reduced(value: object) -> tuple[object, ...] | str:

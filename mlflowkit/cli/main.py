@@ -21,6 +21,9 @@ def main() -> None:
     if sys.argv[1:] in (["--version"], ["-V"]):  # answered before anything is loaded
         print(f"mlflowkit {__version__}")
         return
+    from mlflowkit.late_imports import put_off
+
+    put_off()
     from mlflowkit.cli.commands import app
 
     try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from mlflowkit.authoring.notebook_dag import NotebookDag
+    from mlflowkit.authoring.notebook_dag_parts import NotebookDag
 
 NOTEBOOK = typer.Argument(..., metavar="NOTEBOOK", help="An .ipynb file.")
 

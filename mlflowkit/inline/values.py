@@ -28,7 +28,12 @@ class MemoryValues:
         name = str(len(self._objects) - 1).encode()
         return StoredValue(codec="memory", inline=name, size=len(name), length=length)
 
-    def load(self, stored: StoredValue) -> Any:
+    def together(
+        self, stored: Mapping[str, StoredValue], values: Mapping[str, object]
+    ) -> Mapping[str, object]:
+        return {}  # they are the objects themselves
+
+    def load(self, stored: StoredValue, opened: dict[str, Any] | None = None) -> Any:
         assert stored.inline is not None
         return self._objects[int(stored.inline)]
 

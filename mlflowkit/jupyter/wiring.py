@@ -11,10 +11,13 @@ import ast
 import builtins
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from inspect import getsource
+from textwrap import dedent
 from types import FunctionType, ModuleType
 from typing import Any, Final
 
 from mlflowkit.authoring.cell_names import CellNames, imported
+from mlflowkit.authoring.cell_touches import Functions, taught_by
 from mlflowkit.authoring.context import CONTEXT_NAMES
 from mlflowkit.authoring.defining_cell import where_defined
 from mlflowkit.authoring.places import names_in
@@ -29,6 +32,8 @@ from mlflowkit.errors import (
 from mlflowkit.errors.cells import shown_cell
 
 _BUILT_IN: Final = frozenset(vars(builtins)) - {"display"} | {"__name__"}
+#: Names of Python under which IPython has its own in a notebook.
+_OF_IPYTHON: Final = frozenset({"exit", "open", "quit"})
 #: What IPython gives every cell: where a task gets it from.
 _SHOW: Final = ast.ImportFrom("IPython.display", [ast.alias("display", None)], 0)
 
@@ -130,10 +135,17 @@ def _resolve(
     elif name in params:
         one.params.append(name)
     elif name in cell.names.own:
-        if not maybe_own and name in names and name not in _BUILT_IN:
+        if name in vars(builtins) and (name not in names or name in _OF_IPYTHON):
+            one.imports.append(_built_in(name))
+        elif not maybe_own and name in names and name != "__name__":
             one.seeds[name] = names[name]
     else:
         _from_outside(one, name, line, cells, names)
+
+
+def _built_in(name: str) -> ast.stmt:
+    """`max = max(rows)`: in a function, the first `max` would be its own, too."""
+    return ast.ImportFrom("builtins", [ast.alias(name, None)], 0)
 
 
 def _refuse_several(
@@ -187,7 +199,10 @@ def _is_written(name: str, tree: ast.Module) -> bool:
 def _refuse_changes(
     one: Wired, cells: Sequence[TaskCell], names: Mapping[str, Any]
 ) -> None:
-    for change in one.cell.names.changes:
+    body = one.cell.tree.body
+    sure = [(change, True) for change in one.cell.names.changes]
+    taught = [(change, False) for change in taught_by(body, functions_among(names))]
+    for change, always in [*sure, *taught]:
         name, maker = change.name, one.inputs.get(change.name, "")
         if name in one.cell.names.own or not (
             maker or (name in one.cell.names.needs and _is_value(names.get(name)))
@@ -195,11 +210,29 @@ def _refuse_changes(
             continue
         readers = [c for c in cells if c is not one.cell and name in c.names.needs]
         made = f"task {maker!r} made" if maker else "a cell that is no task made"
-        if maker or readers:
-            also = "" if maker else f", and which task {readers[0].task_id!r} reads, too"
+        if readers or (maker and always):
+            also = f", and which task {readers[0].task_id!r} reads, too" if readers else ""
             raise ChangedInPlace(
                 name, one.cell.task_id, maker, change.line, change.text, made + also
             )
+
+
+def functions_among(names: Mapping[str, Any]) -> Functions:
+    """The functions of plain cells, as their code."""
+    helpers = {
+        name: found
+        for name, found in names.items()
+        if isinstance(found, FunctionType) and found.__module__ == "__main__"
+    }
+    return {name: node for name, f in helpers.items() if (node := _code_of(f)) is not None}
+
+
+def _code_of(function: FunctionType) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
+    try:
+        first = ast.parse(dedent(getsource(function))).body[0]
+    except (OSError, TypeError, SyntaxError, IndexError):
+        return None
+    return first if isinstance(first, (ast.FunctionDef, ast.AsyncFunctionDef)) else None
 
 
 def _is_value(found: object) -> bool:

@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -101,10 +101,22 @@ class Attempt:
 
     def push(self, key: str, value: object) -> None:
         check_key(self.order.attempt.task_id, key)
+        masking.refuse_key(f"task {self.order.attempt.task_id!r}", key)
         expandable = key in self.order.expanded_keys
         where = f"task {self.order.attempt.task_id!r}, XCom {key!r}"
         self._pushed[key] = self._values.dump(value, expandable=expandable, where=where)
         self._mine[key] = value
+
+    def _push_together(self, task: Executable, result: object) -> None:
+        """Outputs that share objects are to share them still where a task takes several. What
+        was pushed earlier stays as it was then."""
+        if not getattr(task, "multiple_outputs", False) or not isinstance(result, Mapping):
+            return
+        given = cast("Mapping[str, object]", result).keys() - {*self.order.expanded_keys}
+        apart = {k: v for k, v in self._pushed.items() if k in given}
+        for key, value in self._values.together(apart, self._mine).items():
+            where = f"task {self.order.attempt.task_id!r}, XCom {key!r}"
+            self._pushed[key] = self._values.dump(value, expandable=False, where=where)
 
     def pull(self, task_id: str, key: str, map_index: int | None) -> Any:
         if task_id == self.order.attempt.task_id and key in self._mine:
@@ -132,8 +144,9 @@ class Attempt:
         self._link.note(json.dumps(line, default=str).encode())
 
     def _inputs(self) -> Inputs:
+        opened: dict[str, Any] = {}
         return Inputs(
-            resolve=lambda task_id, key: self.pull(task_id, key, None),
+            resolve=lambda task_id, key: self._pulls.pull(task_id, key, None, opened),
             params=self.params,
             axes=dict(self.order.axes),
             item=self._pulls.item,
@@ -163,6 +176,7 @@ class Attempt:
                 if result is not None or attempt.map_index >= 0:
                     # Of a mapped task None counts, too: item i is the value of instance i.
                     self.push(RETURN_VALUE, result)
+                    self._push_together(task, result)
         except TaskSkipped as exc:
             why = sendable(str(exc)) or "it skipped itself"
             return Ended(attempt, "skipped", why=why, facts=self._told())

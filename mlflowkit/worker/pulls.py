@@ -25,9 +25,18 @@ class Pulls:
     ) -> None:
         self._order, self._spec, self._values, self._link = order, spec, values, link
 
-    def pull(self, task_id: str, key: str, map_index: int | None) -> Any:
+    def pull(
+        self,
+        task_id: str,
+        key: str,
+        map_index: int | None,
+        opened: dict[str, Any] | None = None,
+    ) -> Any:
         """A value of a task; of a mapped one, without an index, all of them, read as they are
         used.
+
+        Args:
+            opened: One dict for values that are to share what they shared.
 
         Raises:
             UnknownXCom: the task has succeeded and pushed nothing under `key`.
@@ -38,7 +47,7 @@ class Pulls:
         if task.expansion is not None and map_index is None:
             return self._mapped(task_id, key)
         stored = self._fetch(task_id, key, -1 if map_index is None else map_index)
-        return self._values.load(stored) if stored is not None else None
+        return self._values.load(stored, opened) if stored is not None else None
 
     def _is_beside(self, task_id: str) -> bool:
         """Whether instance i of that task is for instance i of this one."""

@@ -61,7 +61,16 @@ class Values(Protocol):
     """Typed values in and out of their stored form."""
 
     def dump(self, value: object, *, expandable: bool, where: str) -> StoredValue: ...
-    def load(self, stored: StoredValue) -> Any: ...
+    def load(self, stored: StoredValue, opened: dict[str, Any] | None = None) -> Any:
+        """`opened`: one dict for values that are to share what they shared."""
+        ...
+
+    def together(
+        self, stored: Mapping[str, StoredValue], values: Mapping[str, object]
+    ) -> Mapping[str, object]:
+        """For values that share objects, what is to be dumped in their place."""
+        ...
+
     def load_item(self, stored: StoredValue, index: int) -> Any: ...
 
 

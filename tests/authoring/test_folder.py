@@ -312,13 +312,14 @@ def test_an_error_is_looked_at_again_each_time_and_a_hang_when_its_file_changes(
 ) -> None:
     project.write("pipelines/a.py", HEAD + "import not_there_yet\nDAG('a')\n")
     hanging = project.write("pipelines/b.py", HEAD + "while True: pass\n")
-    assert [e.code for e in load(project, seconds=1).errors] == [
+    # Enough for the file before it, also on a busy machine.
+    assert [e.code for e in load(project, seconds=3).errors] == [
         "pipeline_broken",
         "pipeline_too_slow",
     ]
     project.write("not_there_yet.py", "")
     project.write("pipelines/not_there_yet.py", "")
-    again = load(project, seconds=1)
+    again = load(project)
     assert found(again) == {"a.py": ["a"], "b.py": []}
     assert again.unchanged == 1
     hanging.write_text(HEAD + "DAG('b')\n")

@@ -42,7 +42,7 @@ class Terminal:
     @property
     def environment(self) -> dict[str, str]:
         clean = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOWKIT_")}
-        quick = {"MLFLOWKIT_KILL_GRACE": "PT1S", "OMP_NUM_THREADS": "2"}
+        quick = {"MLFLOWKIT_KILL_GRACE": "PT1S", "OMP_NUM_THREADS": "1"}
         quick["MLFLOWKIT_KEEP_FAILED_KERNEL"] = "PT0S"  # tests that want one say so
         return {**clean, **quick, HOME: str(self.home)}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tests.cli.terminal import Terminal
+from tests.cli.terminal import Terminal, wait_until
 from tests.nbrun.conftest import code, save
 
 PIPELINE = """
@@ -45,3 +45,28 @@ def test_a_retry_by_hand_goes_on_from_the_failed_cell_or_begins_anew_as_it_is_to
     anew = terminal("runs", "clear", "training/1", "fit", "--yes")
     assert anew.status == 0
     assert (terminal.folder / "loads").read_text() == "xx"
+
+
+def test_a_notebook_whose_engine_was_killed_can_still_be_stopped(
+    terminal: Terminal,
+) -> None:
+    """It ends at once, and does not stay `stopping` for ever."""
+    save(
+        terminal.folder / "slow.ipynb",
+        code("print('begun')"),
+        code("import time\nopen('asleep', 'w').close()\ntime.sleep(600)"),
+        code("print('never')"),
+    )
+    terminal.pipeline(
+        "from mlflowkit import dag, notebook\n"
+        "@dag\ndef slow():\n    notebook('slow.ipynb', task_id='wait')\n"
+    )
+    process = terminal.start("run", "p.py")
+    wait_until((terminal.folder / "asleep").exists, "the cell waits")
+    process.kill()
+    process.communicate()
+    assert "interrupted" in terminal("runs", "list").out
+    cancelled = terminal("runs", "cancel", "slow/1", "--json")
+    assert cancelled.json()["tasks"]["wait[-1]"] in ("failed", "skipped")
+    assert [one["state"] for one in terminal("runs", "list", "--json").json()] == ["failed"]
+    wait_until(lambda: terminal.left_running() == [], "its kernel has ended")

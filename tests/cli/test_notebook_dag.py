@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from tests.authoring.test_notebook_dag import write
@@ -71,6 +72,19 @@ def test_a_notebook_is_scheduled_and_its_outputs_are_listed_by_date(
     assert (one["run_id"], one["state"], one["run_type"]) == (run, "success", "manual")
     assert Path(one["path"]).is_file()
     assert (terminal.folder / "sum").read_text() == "21"
+    failing = [("n = 4", "parameters"), "1 / 0", "n"]
+    write(terminal.folder, failing, "failing")
+    assert terminal("notebook", "schedule", "failing.ipynb", "--cron", "@daily").status == 0
+    (terminal.folder / "failing.ipynb").unlink()  # what was scheduled is what runs
+    run = terminal("dags", "trigger", "failing", "--json").json()["run_id"]
+    assert terminal("runs", "watch", run).status == 1
+    (one,) = terminal("notebook", "outputs", "failing.ipynb", "--json").json()
+    assert (one["run_id"], one["state"]) == (run, "failed")
+    cells = json.loads(Path(one["path"]).read_text())["cells"]
+    statuses = [
+        c["metadata"]["mlflowkit"]["status"] for c in cells if c["cell_type"] == "code"
+    ]
+    assert statuses == ["completed", "failed", "not run"]
     assert terminal("dags", "pause", "nightly").status == 0
     assert terminal("dags", "delete", "nightly").status == 0
     assert terminal("notebook", "outputs", "nobody").status == 2

@@ -40,6 +40,32 @@ def test_a_cell_that_is_edited_runs_as_it_is_now(kernel: Kernel) -> None:
     assert kernel.cell("print(d.run(n=1).wait(120)['tell'].result('said'))") == "-10"
 
 
+def test_what_cells_share_they_share_in_the_next_task_too(kernel: Kernel) -> None:
+    """An optimizer that is handed on with its model moves that model, and no copy of it."""
+    kernel.cell(
+        """
+        class Net:
+            def __init__(self):
+                self.weights = [0.0]
+        class Adam:
+            def __init__(self, net):
+                self.weights = net.weights
+            def step(self):
+                self.weights[0] += 1.0
+        """
+    )
+    kernel.cell("%dag training")
+    kernel.cell("%%task make\nnet = Net()\nadam = Adam(net)\nnets = [net]")
+    kernel.cell(
+        "%%task learn --returns score,same\n"
+        "for _ in range(3): adam.step()\nscore = net.weights[0]\nsame = nets[0] is net"
+    )
+    kernel.cell("t = %dag")
+    done = "t.run().wait(120)['learn'].result()"
+    assert kernel.cell(f"print({done})") == "{'score': 3.0, 'same': True}"
+    kernel.cell("%dag study -p n=2")
+
+
 def test_the_last_line_d_is_the_picture_with_the_states_of_the_last_run(
     kernel: Kernel,
 ) -> None:
@@ -159,4 +185,34 @@ def test_a_missing_name_is_told_with_the_cell_that_would_define_it(kernel: Kerne
         kernel.cell("m.check()")
     assert "Code cell 2 of study.ipynb (`def later(): return 1`) would define it" in str(
         caught.value
+    )
+    # The person's own line and the sentence, none of ours.
+    assert caught.value.shown == ["line 1: m.check()", str(caught.value)]
+
+
+def test_what_a_task_pushed_before_it_ended_is_what_it_was_then(kernel: Kernel) -> None:
+    kernel.cell(
+        """
+        class Counter:
+            n = 0
+            marks = None
+        @task(multiple_outputs=True)
+        def count(ti=None):
+            one, two = Counter(), Counter()
+            one.marks = two.marks = []
+            ti.xcom_push("early", one)
+            one.n = 5
+            one.marks.append("x")
+            return {"one": one, "two": two}
+        @task
+        def look(one, two, early):
+            return one.n, one.marks is two.marks, early.n, early.marks
+        @dag
+        def counting():
+            made = count()
+            look(made["one"], made["two"], made["early"])
+        """
+    )
+    assert kernel.cell("print(counting().run().wait(120)['look'].result())") == (
+        "(5, True, 0, [])"
     )

@@ -202,6 +202,34 @@ def test_a_change_in_place_of_what_another_task_made_is_an_error(
     assert text in str(error)
 
 
+@pytest.mark.parametrize(
+    "code",
+    ["m.fit(1)", "shuffle(m)", "train(m)", "train(by=m)", "x = m.fit_transform(1)"],
+)
+def test_what_teaches_a_value_that_another_task_reads_is_an_error(
+    shell: Shell, code: str
+) -> None:
+    """It would learn in a process of its own, and the other would get the untaught one."""
+    shell.cell("from random import shuffle\ndef train(by):\n    by.weights = 1")
+    shell.cell("%%task make\nm = object()")
+    shell.cell(f"%%task teach\n{code}")
+    current_dag().check()  # nobody else would see a difference
+    shell.cell("%%task use --after teach\nprint(m)")
+    with pytest.raises(ChangedInPlace) as caught:
+        current_dag().check()
+    error = caught.value
+    assert (error.name, error.task, error.maker, error.line) == ("m", "teach", "make", 2)
+    assert "task 'make' made, and which task 'use' reads, too" in str(error)
+
+
+def test_what_only_looks_at_a_value_is_no_change(shell: Shell) -> None:
+    shell.cell("def tell(m, to):\n    to.append(m.weights)")
+    shell.cell("%%task make\nm = object()")
+    shell.cell("%%task show\nm.plot()\nprint(m)\nfound = []\ntell(m, found)")
+    shell.cell("%%task use\nprint(m)")
+    current_dag().check()
+
+
 def test_its_own_values_a_cell_may_change(shell: Shell) -> None:
     shell.cell("%%task load\nrows = [1, 2]\nrows.append(3)")
     shell.cell("%%task use\nrows_2 = list(rows)\nrows_2.append(4)")
@@ -216,7 +244,7 @@ def test_its_own_values_a_cell_may_change(shell: Shell) -> None:
         ("files = !ls", NotForTaskCells, "subprocess.run"),
         ("%pip install x", NotForTaskCells, "in a cell that is no task"),
         ("%run other.py", NotForTaskCells, "%run"),
-        ("%%time\nx = 1", NotForTaskCells, "cell magic"),
+        ("%%bash\nls", NotForTaskCells, "cell magic"),
         ("def f():\n    global x\n    x = 1", NotForTaskCells, "return the value"),
         ("class A:\n    x = 1\n    rate = rate", NotForTaskCells, "line 4"),
         ("x = (", CellSyntax, "line 2"),
@@ -235,7 +263,7 @@ def test_what_means_nothing_in_a_task_is_refused_by_name(
 
 
 def test_magics_for_a_display_are_left_out_and_time_is_its_statement(shell: Shell) -> None:
-    shell.cell("%%task load\n%matplotlib inline\n%time rows = [1]\nlen?")
+    shell.cell("%%task load\n%%time\n%matplotlib inline\n%time rows = [1]\nlen?")
     task = current_dag().get_task("load")
     shell.cell("%%task use\nprint(rows)")
     task = current_dag().get_task("load")
@@ -256,6 +284,37 @@ def test_imports_of_another_task_cell_are_shared(shell: Shell) -> None:
     shell.cell("%%task use --returns y\ny = text(math.sqrt(rows[0]))")
     use = current_dag().get_task("use")
     assert use.python_callable(rows=[9.0]) == {"y": "3.0"}  # type: ignore[attr-defined]
+
+
+def test_an_import_travels_with_the_one_for_the_case_that_it_fails(shell: Shell) -> None:
+    either = "try:\n    import nowhere_to_be_found as js\nexcept ImportError:\n    import json as js"
+    shell.cell(f"%%task load\n{either}\ntext = js.dumps([1])")
+    shell.cell("%%task use --returns y\ny = js.loads(text)")
+    use = current_dag().get_task("use").python_callable  # type: ignore[attr-defined]
+    assert use(text="[2]") == {"y": [2]}
+
+
+def test_a_built_in_that_a_cell_gives_another_meaning_is_itself_until_then(
+    shell: Shell,
+) -> None:
+    shell.cell("%%task load --returns max,id,open\nmax = max(3, 4)\nid = 'x'\nopen = open")
+    made = current_dag().get_task("load").python_callable()  # type: ignore[attr-defined]
+    assert (made["max"], made["id"], made["open"]) == (4, "x", open)
+    shell.cell("def len(rows): return 99")
+    shell.cell("%%task load --returns len\nlen = len([1])")
+    task = current_dag().get_task("load")
+    assert task.python_callable(**task.op_kwargs) == {"len": 99}  # type: ignore[attr-defined]
+
+
+def test_what_stands_below_a_class_in_a_cell_is_part_of_the_task(shell: Shell) -> None:
+    shell.cell("import collections")
+    shell.cell(
+        "%%task load --returns rows,kind\n"
+        "class Flow(collections.UserList):\n    pass\n%time flow = Flow([1])\n"
+        "flow.append(2)\nrows = list(flow)\nkind = Flow.__mro__[1].__name__"
+    )
+    task = current_dag().get_task("load").python_callable  # type: ignore[attr-defined]
+    assert task() == {"rows": [1, 2], "kind": "UserList"}
 
 
 def test_a_function_of_a_task_cell_is_not_for_others(shell: Shell) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mlflowkit.artifacts.base import Artifacts
-from mlflowkit.artifacts.serializers import items, plain, registry
+from mlflowkit.artifacts.serializers import items, plain, registry, together
 from mlflowkit.artifacts.serializers.blame import name_of
 from mlflowkit.artifacts.serializers.opening import data_of, open_items
 from mlflowkit.artifacts.serializers.plain import TAG, parse
@@ -55,6 +55,10 @@ def dump(
         shown = shorten(repr(value)) if len(data) <= 1000 else preview(value)
         return _stored("json", data, artifacts, shown)
     writer = Writer(where)
+    if isinstance(value, together.Beside):
+        node, value = value.node(writer), value.value
+        writer.finish(artifacts)
+        return _stored("tree", plain.encode(node), artifacts, preview(value))
     try:
         node = writer.node(value)
     except RecursionError:  # circular, or nested too deeply for a tree
@@ -69,6 +73,7 @@ def dump(
             size=size,
             preview=preview(value),
         )
+    together.join(writer)
     writer.finish(artifacts)
     return _stored("tree", plain.encode(node), artifacts, preview(value))
 
@@ -171,6 +176,7 @@ def load(
     *,
     allow_pickle: bool = True,
     restore_to: Path | None = None,
+    opened: dict[str, Any] | None = None,
 ) -> Any:
     """The value again, of the type that went in.
 
@@ -180,6 +186,8 @@ def load(
         allow_pickle: False refuses values that need one (a pickle can run code).
         restore_to: Where private copies of files and folders are made; by default in a
             temporary folder that is removed when the process ends.
+        opened: One dict for several values: those that were pickled together share what they
+            shared.
 
     Raises:
         CannotRead: it needs a class, module or codec that is not here.
@@ -189,7 +197,9 @@ def load(
     """
     if stored.codec == "json":
         return parse(data_of(stored, artifacts), "a value")
-    reader = Reader(artifacts, allow_pickle=allow_pickle, restore_to=restore_to)
+    reader = Reader(
+        artifacts, allow_pickle=allow_pickle, restore_to=restore_to, opened=opened
+    )
     if stored.codec == "tree":
         return reader.value(parse(data_of(stored, artifacts), "a value"))
     if stored.codec == "items":

@@ -74,6 +74,14 @@ def dumps(value: object, writer: Writer) -> bytes:
         ) from exc
 
 
+def memo(value: object, file: Any) -> dict[int, tuple[int, object]]:
+    """Every object that the pickle of `value` holds, by its identity."""
+    pickler: Any = _Pickler(file, protocol=5)
+    pickler.dump(value)
+    found: dict[int, tuple[int, object]] = pickler.memo.copy()
+    return found
+
+
 def _dumps(value: object) -> bytes:
     file = io.BytesIO()
     _Pickler(file, protocol=5).dump(value)
@@ -96,12 +104,23 @@ def _in_words(exc: BaseException) -> str:
 
 
 def pack(value: object, writer: Writer) -> Node:
-    return writer.leaf(Leaf("pickle", dumps(value, writer)))
+    node: dict[str, Node] = writer.leaf(Leaf("pickle", dumps(value, writer)))
+    writer.pickled.append((node, value))
+    return node
 
 
 def read(node: dict[str, Node], reader: Reader) -> object:
     if not reader.allow_pickle:
         raise PickleRefused
+    if "k" not in node:
+        return _opened(node, reader)
+    key = node.get("b") or node["a"]
+    if key not in reader.opened:
+        reader.opened[key] = _opened(node, reader)
+    return reader.opened[key][node["k"]]
+
+
+def _opened(node: dict[str, Node], reader: Reader) -> Any:
     data = Source.of_node(node, reader.artifacts).bytes()
     try:
         return pickle.loads(data)

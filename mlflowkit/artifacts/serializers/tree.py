@@ -43,12 +43,12 @@ class Writer:
     def __init__(self, where: str) -> None:
         #: Who gave the value, for messages: "task 'load'".
         self.where = where
-        #: Keys and attributes from the root to the value being written.
-        self.trail: list[object] = []
-        #: Leaves whose bytes are still to be put, with their nodes.
+        self.trail: list[object] = []  # keys and attributes from the root to here
+        #: Leaves whose bytes are still to be put, with their nodes; and of what those that are
+        #: pickles are pickles.
         self.pending: list[tuple[dict[str, Node], Leaf]] = []
-        #: Class → its node, so that a thousand points name their class once.
-        self.classes: dict[type, Node] = {}
+        self.pickled: list[tuple[dict[str, Node], object]] = []
+        self.classes: dict[type, Node] = {}  # a thousand points name their class once
 
     def node(self, value: Any) -> Node:
         """The tree of `value`.
@@ -236,13 +236,14 @@ class Reader:
         *,
         allow_pickle: bool = True,
         restore_to: Path | None = None,
+        opened: dict[str, Any] | None = None,
     ) -> None:
         self.artifacts = artifacts
         self.allow_pickle = allow_pickle
-        #: Where private copies of files are made; None: a folder of the process.
-        self.restore_to = restore_to
-        #: Hash or name → class, so that each is looked up once.
-        self.classes: dict[str, type] = {}
+        self.restore_to = restore_to  # for copies of files; None: a folder of the process
+        self.classes: dict[str, type] = {}  # by hash or name: each is looked up once
+        # Pickles that hold several values, each opened once: see `together`.
+        self.opened: dict[str, Any] = {} if opened is None else opened
 
     def value(self, node: Node) -> Any:
         """The value of a tree.
