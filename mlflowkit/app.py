@@ -42,6 +42,7 @@ from mlflowkit.handles.request import make_request
 from mlflowkit.handles.run import RunHandle
 from mlflowkit.handles.run_list import RunList
 from mlflowkit.handles.schedule import Schedule
+from mlflowkit.late_imports import put_off
 from mlflowkit.nbrun.held import HomesKernels
 from mlflowkit.publishing import publish_request
 from mlflowkit.settings import home, settings
@@ -235,6 +236,7 @@ def runtime() -> App:
 
 
 def main() -> None:
+    put_off()
     parser = argparse.ArgumentParser(prog="mlflowkit.app")
     parser.add_argument("--home", required=True, type=Path)
     given = parser.parse_args()

@@ -36,6 +36,7 @@ from mlflowkit.authoring.folder_inputs import (
     files_of,
     local_modules,
 )
+from mlflowkit.late_imports import put_off
 
 if TYPE_CHECKING:
     from mlflowkit.authoring.dag import DAG
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 def main(arguments: list[str]) -> int:
     """Load a folder, or be one of its workers."""
+    put_off()
     if arguments == ["--worker"]:
         work()
     parser = argparse.ArgumentParser(prog="python -m mlflowkit.load_folder")

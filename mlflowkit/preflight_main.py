@@ -20,12 +20,14 @@ from typing import Any, Final
 from mlflowkit.authoring.loader import persons_frames
 from mlflowkit.authoring.open_bundle import OpenBundle, imports_of, open_bundle
 from mlflowkit.authoring.quiet import all_quiet
+from mlflowkit.late_imports import put_off
 
 IDLE_SECONDS: Final = 600.0
 
 
 def main() -> None:
     """Answer until nobody asks any more."""
+    put_off()
     out = os.dup(1)
     _silence()
     waiting = b""

@@ -12,11 +12,21 @@ from mlflowkit.demo.s3_server import S3Server
 CONN_VARIABLE = "MLFLOWKIT_CONN_AWS_DEFAULT"
 
 
+#: The one that this process has started. Each conftest that imports the fixture has a
+#: fixture of its own, and all of them are for the whole session.
+_running: list[S3Server] = []
+
+
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[S3Server]:
     """SeaweedFS on loopback, started once."""
+    if _running:
+        yield _running[0]
+        return
     with S3Server() as server:
+        _running.append(server)
         yield server
+        _running.clear()
 
 
 @pytest.fixture

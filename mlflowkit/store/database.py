@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.pool import QueuePool
 
@@ -129,10 +129,11 @@ def _make_private(path: Path) -> None:
 
 
 def _version(engine: Engine) -> str | None:
+    asked = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'alembic_version'"
     with engine.connect() as tx:
-        if not inspect(tx).has_table("alembic_version"):
+        if tx.exec_driver_sql(asked).first() is None:
             return None
-        return tx.execute(text("SELECT version_num FROM alembic_version")).scalar()
+        return tx.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
 
 
 def _bring_up_to_date(engine: Engine, home: Path) -> None:
@@ -143,9 +144,30 @@ def _bring_up_to_date(engine: Engine, home: Path) -> None:
         found = _version(engine)
         if found == HEAD:
             return
-        if found is not None and found not in _revisions():
+        if found is None:
+            _make_tables(engine)
+            return
+        if found not in _revisions():
             raise StoreOfOtherVersion(home, found, HEAD)
         migrate(engine, HEAD)
+
+
+def _make_tables(engine: Engine) -> None:
+    """The newest tables, in one transaction: what all migrations would have made, at once.
+
+    `tests/store/test_migrations.py` holds the two to each other.
+    """
+    from mlflowkit.store.tables import metadata
+
+    with engine.connect() as tx:
+        tx.exec_driver_sql("BEGIN IMMEDIATE")
+        metadata.create_all(tx, checkfirst=False)
+        tx.exec_driver_sql(
+            "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, "
+            "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
+        )
+        tx.exec_driver_sql("INSERT INTO alembic_version VALUES (?)", (HEAD,))
+        tx.commit()
 
 
 def _revisions() -> set[str]:

@@ -122,7 +122,6 @@ Index(
     runs.c.data_interval_end,
     unique=True,
     sqlite_where=text(PLANNED),
-    postgresql_where=text(PLANNED),
 )
 
 nodes = Table(

@@ -17,7 +17,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import Engine, create_engine, inspect
 
 from mlflowkit.core.states import RunState, TaskState
 from mlflowkit.errors import (
@@ -39,24 +39,90 @@ def test_head_is_the_newest_migration() -> None:
     assert ScriptDirectory.from_config(config).get_heads() == [HEAD]
 
 
-def test_a_migrated_store_has_the_tables_of_the_code(tmp_path: Path) -> None:
-    opened = open_database(tmp_path)
-    with opened.reading() as tx:
+def from_nothing(path: Path) -> Engine:
+    """A store that all migrations have made, one after the other."""
+    engine = create_engine(f"sqlite:///{path}")
+    database.migrate(engine, HEAD)
+    return engine
+
+
+def test_the_migrations_make_the_tables_of_the_code(tmp_path: Path) -> None:
+    with from_nothing(tmp_path / "migrated.db").connect() as tx:
         context = MigrationContext.configure(tx, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []
-    opened.close()
 
 
-def test_a_migrated_store_has_the_checks_and_keys_of_the_code(tmp_path: Path) -> None:
-    """What Alembic does not compare: CHECKs, primary and foreign keys, whole."""
+def test_a_new_store_has_all_that_the_migrations_make(tmp_path: Path) -> None:
+    """Also what Alembic does not compare: CHECKs, keys, defaults, conditions of indexes."""
     open_database(tmp_path).close()
-    made = create_engine(f"sqlite:///{tmp_path / 'made.db'}")
-    metadata.create_all(made)
-    migrated = create_engine(f"sqlite:///{tmp_path / 'store.db'}")
-    for table in metadata.tables:
+    new = create_engine(f"sqlite:///{tmp_path / 'store.db'}")
+    migrated = from_nothing(tmp_path / "migrated.db")
+    there = inspect(new).get_table_names()
+    assert there == inspect(migrated).get_table_names()
+    assert set(there) == {*metadata.tables, "alembic_version"}
+    for table in there:
         for ask in ("get_check_constraints", "get_pk_constraint", "get_foreign_keys"):
-            there = getattr(inspect(migrated), ask)(table)
-            assert there == getattr(inspect(made), ask)(table), (table, ask)
+            asked = getattr(inspect(new), ask)(table)
+            assert asked == getattr(inspect(migrated), ask)(table), (table, ask)
+        assert columns_of(new, table) == columns_of(migrated, table), table
+        assert indexes_of(new, table) == indexes_of(migrated, table), table
+    revisions = [
+        engine.connect().exec_driver_sql("SELECT * FROM alembic_version").all()
+        for engine in (new, migrated)
+    ]
+    assert revisions == [[(HEAD,)], [(HEAD,)]]
+
+
+def columns_of(engine: Engine, table: str) -> list[tuple[Any, ...]]:
+    """Name, type, NOT NULL, default, place in the key. In no order: later ones stand last."""
+    with engine.connect() as tx:
+        found = tx.exec_driver_sql(f"PRAGMA table_xinfo({table})").all()
+    return sorted(tuple(column)[1:] for column in found)
+
+
+def indexes_of(engine: Engine, table: str) -> list[tuple[Any, ...]]:
+    """Name, the words that made it, and its columns."""
+    asked = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = ?"
+    with engine.connect() as tx:
+        return sorted(
+            (
+                name,
+                " ".join((sql or "").split()),
+                [c.name for c in tx.exec_driver_sql(f"PRAGMA index_info({name})")],
+            )
+            for name, sql in tx.exec_driver_sql(asked, (table,)).all()
+        )
+
+
+def test_a_new_store_needs_no_migration_and_loads_nothing_that_migrates(
+    tmp_path: Path,
+) -> None:
+    code = (
+        "import sys; from pathlib import Path;"
+        "from mlflowkit.store.database import open_database;"
+        "open_database(Path(sys.argv[1])).close(); print('alembic' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    assert done.stdout == "False\n"
+
+
+def test_a_new_store_whose_making_is_broken_off_is_made_from_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "HEAD", object())  # the last statement fails
+        with pytest.raises(StoreDamaged):
+            open_database(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "store.db")) as db:
+        assert db.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+    open_database(tmp_path).close()
+    assert (tmp_path / "store.db").stat().st_size > 0
 
 
 @pytest.mark.parametrize(
