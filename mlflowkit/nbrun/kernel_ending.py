@@ -17,11 +17,16 @@ import sys
 import threading
 from contextlib import suppress
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 from mlflowkit.nbrun import kernel_pages
 from mlflowkit.nbrun.preload import installed_in
 from mlflowkit.worker import processes
+
+#: Known before the fork: an end is waited for.
+_LIBRARIES: Final = tuple(
+    f"{folder}{os.sep}" for folder in (os.path.dirname(os.__file__), *installed_in())
+)
 
 
 class Serving:
@@ -131,8 +136,7 @@ def _is_a_persons(module: object) -> bool:
     file = getattr(module, "__file__", None)
     if not isinstance(file, str):
         return isinstance(module, ModuleType) and module.__spec__ is None
-    libraries = [os.path.dirname(os.__file__), *map(str, installed_in())]
-    return not any(file.startswith(f"{folder}{os.sep}") for folder in libraries)
+    return not file.startswith(_LIBRARIES)
 
 
 def _open_files() -> set[tuple[int, str]]:
