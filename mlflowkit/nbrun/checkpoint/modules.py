@@ -102,6 +102,8 @@ def _state_of(module: types.ModuleType) -> str:
 
 def _held_by(thing: object) -> str:
     """What a function or a class holds that calling it may change."""
+    if isinstance(thing, types.BuiltinFunctionType):  # as in each class of an Enum
+        return thing.__qualname__
     if isinstance(thing, types.FunctionType):
         return content_of([thing.__defaults__, thing.__kwdefaults__, thing.__dict__])
     parts = [(n, v) for n, v in vars(thing).items() if not n.startswith("__")]

@@ -234,6 +234,35 @@ class Made:
     count = 0
     def __init__(self):
         Made.count += 1
+import abc, dataclasses, enum, functools, typing
+class Colour(enum.Enum):
+    RED = 1
+class Bits(enum.Flag):
+    ON = 1
+class Point(typing.NamedTuple):
+    x: int = 0
+class Told(typing.TypedDict):
+    x: int
+class Spoken(typing.Protocol):
+    def say(self): ...
+class Slotted(abc.ABC):
+    __slots__ = ("x",)
+    new = object.__new__
+    join = staticmethod(str.join)
+    made = classmethod(print)
+    part = functools.partialmethod(print)
+    whole = property(len)
+    def __class_getitem__(cls, item): return cls
+@dataclasses.dataclass(frozen=True, slots=True)
+class Row:
+    x: list = dataclasses.field(default_factory=list)
+class Meta(type):
+    def mro(cls): return super().mro()
+class Metered(metaclass=Meta): pass
+T = typing.TypeVar("T")
+class Holder(typing.Generic[T]): pass
+cached = functools.lru_cache(add)
+double = functools.singledispatch(add)
 """
 
 
