@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -219,6 +220,29 @@ def test_an_option_that_is_a_parameter_too_is_refused() -> None:
     with pytest.raises(BadOption, match=r"an option of test\(\) and a parameter"):
         made.test(logical_date="2026-03-01")
     assert made.test(params={"logical_date": "y"}).state == "success"
+
+
+def test_a_run_leaves_a_folder_behind_only_where_something_is_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder := tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    with DAG("plain") as plain:
+        task(task_id="a")(lambda: 1)()
+    assert plain.test().result("a") == 1
+    with DAG("bad") as bad:
+        task(task_id="a")(lambda: 1 / 0)()
+    with pytest.raises(RunFailed):
+        bad.test()
+    assert list(folder.iterdir()) == []
+    cells = [nbformat.v4.new_code_cell("print('kept')")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "n.ipynb")
+    with DAG("files") as files:
+        notebook(str(tmp_path / "n.ipynb"), kernel_name="python3")
+    files.test()
+    assert {each.name for each in folder.glob("mlflowkit-test-*/**/logs/*.ipynb")} == {
+        "n.1.ipynb"
+    }
 
 
 def test_a_failed_test_run_says_how_every_task_ended() -> None:

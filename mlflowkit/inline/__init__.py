@@ -275,7 +275,8 @@ def _failing_is_fine(run: TestRun) -> None:
 def test_run(
     dag: DAG, spec: DagSpec, params: Mapping[str, object], options: Mapping[str, Any]
 ) -> TestRun:
-    """Run a DAG in this process. Files of the run lie in a temporary folder that is left for you.
+    """Run a DAG in this process. Files of the run, if there are any, lie in a temporary folder
+    that is left for you.
 
     Args:
         options: Those of `DAG.test`.
@@ -285,8 +286,12 @@ def test_run(
         BadOption, BadSecretsFile: an option that cannot be. Nothing has run.
     """
     home = Path(tempfile.mkdtemp(prefix="mlflowkit-test-"))
-    with files_standing_in(options):
-        return TestRun(dag, spec, params, home, options).go()
+    try:
+        with files_standing_in(options):
+            return TestRun(dag, spec, params, home, options).go()
+    finally:
+        with suppress(OSError):  # something is in it
+            home.rmdir()
 
 
 def _notebooks() -> Any:
