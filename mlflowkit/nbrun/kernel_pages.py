@@ -62,9 +62,10 @@ class WrittenPages:
             for found in re.finditer(rb"\x01+", noted[at : at + pages]):
                 length = min(found.end() - found.start(), MOST - copied)
                 begin = address + found.start() * _PAGE
-                if not length or _libc.madvise(begin, length * _PAGE, _MADV_POPULATE_WRITE):
+                if not length:
                     return copied
-                copied += length
+                if not _libc.madvise(begin, length * _PAGE, _MADV_POPULATE_WRITE):
+                    copied += length  # else it is no longer there
             at += pages
         return copied
 
