@@ -38,6 +38,8 @@ _NO_REPLY: Final = {
 }
 #: How long an interrupted cell may take to stop.
 _STOP_SECONDS: Final = 3.0
+#: How often its loop is woken meanwhile.
+_WAKE_SECONDS: Final = 0.2
 #: What a dead kernel had still sent is taken in until nothing came for this long …
 _QUIET_SECONDS: Final = 0.1
 #: … or for this long at most.
@@ -185,7 +187,11 @@ class CellClient(Hearer):
         request.interrupted = True
         request.heard()
         await self.kernel.interrupt()
-        await asyncio.wait([request.over], timeout=_STOP_SECONDS)
+        until = monotonic() + _STOP_SECONDS
+        while not request.over.done() and monotonic() < until:
+            # A cell that awaits hears the signal when something wakes its loop.
+            self._wire.send("kernel_info_request", {})
+            await asyncio.wait([request.over], timeout=_WAKE_SECONDS)
         if request.over.done() and request.over.exception() is None:
             return request.reply or {}
         return {}

@@ -159,6 +159,23 @@ def test_a_cell_that_takes_too_long_is_interrupted_and_says_where_it_was(
     ]
 
 
+@pytest.mark.parametrize("forked", ["on", "off"], ids=["forked", "cold"])
+def test_a_cell_that_awaits_too_long_is_interrupted_and_tidies_up(
+    run: Any, monkeypatch: pytest.MonkeyPatch, forked: str
+) -> None:
+    """A signal alone wakes no loop that waits: such a cell would have to be killed."""
+    monkeypatch.setenv("MLFLOWKIT_FORKED_KERNELS", forked)
+    waits = (
+        "import asyncio\ntry:\n    await asyncio.sleep(600)\nfinally:\n    print('tidied')"
+    )
+    ran = run(code(PUSH), code(waits), cell_timeout=timedelta(seconds=2))
+    assert (ran.statuses(), ran.printed(1)) == (["completed", "timeout"], "tidied\n")
+    assert (ran.error.line, ran.error.ename) == (5, "CellTimeout")
+    assert ran.error.values == {"early": (1, 2)}
+    enames = [o.ename for o in ran.notebook.cells[1].outputs[1:]]
+    assert enames == ["CancelledError", "CellTimeout"]
+
+
 def test_a_cell_that_swallows_the_interrupt_is_ended_all_the_same(run: Any) -> None:
     stubborn = (
         "import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\ntime.sleep(60)"
